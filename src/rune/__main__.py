@@ -1,0 +1,5 @@
+"""`python -m rune` is the command `rune`."""
+
+from rune.cli import main
+
+main()

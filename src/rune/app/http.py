@@ -1,0 +1,110 @@
+"""Serve HTTP and WebSocket with uvicorn, and stop in a way that open streams understand."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import uvicorn
+
+from rune.app import Listen, dispatcher, stop_on_signal
+from rune.auth.guard import Guard
+from rune.errors import ConfigError
+from rune.gateway import Gateway
+from rune.server.asgi import App
+from rune.server.endpoint import Endpoint
+from rune.server.legacy.http import LegacyHttp
+from rune.server.legacy.sse import SseTransport
+
+log = logging.getLogger("rune.server")
+
+GRACE: Final = 3
+"""Seconds that requests in flight have when the server stops."""
+BACKLOG: Final = 2048
+
+
+def asgi(gateway: Gateway, listen: Listen | None = None) -> App:
+    """The gateway as an ASGI app. Whoever mounts it enters the gateway first (`async with gateway`)."""
+    listen = listen or Listen()
+    dispatch = dispatcher(gateway, listen)
+    legacy = LegacyHttp(dispatch, max_sessions=listen.max_sessions, idle=listen.session_idle)
+    gate = Guard((listen.host, *listen.allowed_hosts), listen.allowed_origins)
+    return App(Endpoint(dispatch, legacy, gate), SseTransport(dispatch), max_body=listen.max_body)
+
+
+class HttpServer(uvicorn.Server):
+    """uvicorn, but open streams are told that the server stops before their connections are waited for."""
+
+    def __init__(self, app: App, listen: Listen) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app, host=listen.host, port=listen.port, http="httptools", ws="websockets-sansio", lifespan="off",
+                access_log=False, log_config=None, timeout_keep_alive=listen.keep_alive, backlog=BACKLOG,
+                timeout_graceful_shutdown=GRACE, ws_max_size=listen.max_body, server_header=False, date_header=True, proxy_headers=False,
+            )
+        )  # fmt: skip
+        self._app = app
+        self.up = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.up.set()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """The signals are those of `serve`."""
+        yield
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Say goodbye on every open stream, then let uvicorn wait for what is left."""
+        try:
+            await asyncio.wait_for(self._app.close(), GRACE)
+        except TimeoutError:
+            log.warning("some streams did not take their last message in time")
+        await super().shutdown(sockets)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """The listening socket.
+
+    Raises:
+        ConfigError: when the address cannot be had.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        raise ConfigError(
+            f"{host}:{port}: {error.strerror or error}", hint="choose another port with --port, or stop what uses it"
+        ) from None
+    return listener
+
+
+async def serve(gateway: Gateway, listen: Listen, *, ready: Callable[[int], None] | None = None) -> None:
+    """Serve until SIGTERM or SIGINT. `ready` gets the port once it is open.
+
+    Raises:
+        ConfigError: when the address cannot be had.
+    """
+    listener = bind(listen.host, listen.port)
+    server = HttpServer(asgi(gateway, listen), listen)
+    with listener:
+        async with gateway, stop_on_signal() as stop:
+            serving = asyncio.create_task(server.serve([listener]))
+            stopping = asyncio.create_task(stop.wait())
+            await asyncio.wait({serving, asyncio.create_task(server.up.wait())}, return_when=asyncio.FIRST_COMPLETED)
+            if ready is not None and not serving.done():
+                ready(listener.getsockname()[1])
+            await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            server.should_exit = True
+            await serving

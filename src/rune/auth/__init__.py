@@ -1,0 +1,1 @@
+"""Who may speak to Rune, and as whom."""

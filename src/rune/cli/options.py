@@ -1,0 +1,65 @@
+"""Options that several verbs share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from rune.cli.screen import Misuse
+from rune.config.model import Config
+from rune.config.targets import check_target, load
+from rune.errors import ConfigError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _checked(_ctx: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """Words that are no TARGET are wrong usage; what is wrong inside of one comes out later."""
+    for value in values:
+        try:
+            check_target(value)
+        except ConfigError as error:
+            raise Misuse(error.message, error.hint) from None
+    return values
+
+
+# click.Path lets shells complete files; URLs pass through it unchanged.
+_WORD: dict[str, Any] = {"type": click.Path(), "callback": _checked}
+_config = click.option(
+    "--config",
+    "file",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A rune.toml or mcp.json.",
+)
+
+
+def common(function: F) -> F:
+    """What every verb has."""
+    function = click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")(
+        function
+    )
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
+
+
+def served(function: F) -> F:
+    """What verbs have that serve TARGETs."""
+    function = click.argument("targets", metavar="[TARGET]...", nargs=-1, **_WORD)(function)
+    return common(_config(function))
+
+
+def reaching(function: F) -> F:
+    """What verbs have that need a gateway: their own in process, or the URL of a running one."""
+    function = click.option("--url", metavar="URL", help="A gateway or server that is running.")(function)
+    function = _config(function)
+    function = click.option("-t", "--target", "targets", multiple=True, help="A TARGET; repeatable.", **_WORD)(function)
+    return common(function)
+
+
+def configured(targets: tuple[str, ...], file: Path | None) -> Config:
+    """The Config of a command line, with the command after `--` that `main` has put aside."""
+    return load(targets, click.get_current_context().obj or (), file, environ=os.environ)

@@ -1,0 +1,143 @@
+"""`rune serve`: a gateway on HTTP and WebSocket, or on stdio."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import sys
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack, redirect_stdout
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import msgspec
+
+from rune import __version__
+from rune.app import Listen
+from rune.build import build
+from rune.cli import LISTENERS, late, screen
+from rune.cli.options import configured, served
+from rune.config.model import Config, ServerTable
+from rune.gateway import Gateway
+from rune.request import Request
+from rune.router import exposed
+
+run_loop: Callable[[Coroutine[Any, Any, None]], None] = asyncio.run
+try:
+    import uvloop
+except ImportError:
+    pass
+else:
+    run_loop = uvloop.run
+
+_EXAMPLES: Final = {"integer": "{}", "number": "{}.5", "boolean": "true", "string": "hello"}
+
+
+@click.command()
+@click.option("--host", help="Address to listen on; 127.0.0.1 when not given.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 7331 when not given, 0 for a free one.")
+@click.option("--stdio", is_flag=True, help="Speak on stdin and stdout instead.")
+@click.option("--allow-anonymous", is_flag=True, help="Serve another host than loopback, to whoever can reach it.")
+@click.option("-v", "--verbose", is_flag=True, help="Log more, to stderr.")
+@served
+def serve(targets: tuple[str, ...], file: Path | None, as_json: bool, **options: Any) -> None:
+    """Serve the tools, resources and prompts of all TARGETs as one MCP endpoint.
+
+    A TARGET is the URL of an MCP server, a Python file, or an mcp.json; a command after -- is an MCP server on stdio.
+    Without any: ./rune.toml, ./mcp.json, or a demo.
+
+    \b
+    rune serve tools.py
+    rune serve tools.py https://example.org/mcp -- npx -y some-mcp-server
+    rune serve --config rune.toml --port 8000
+    rune serve --stdio tools.py
+    """
+    level = logging.DEBUG if options["verbose"] else logging.WARNING
+    logging.basicConfig(stream=sys.stderr, level=level, format="%(name)s: %(message)s")
+    config = configured(targets, file)
+    given = {key: options[key] for key in ("host", "port") if options[key] is not None}
+    table = msgspec.structs.replace(config.server, **given)
+    if not (options["stdio"] or options["allow_anonymous"] or loopback(table.host)):
+        raise screen.Misuse(
+            f"{table.host} can be reached by others, and whoever reaches it may call every tool",
+            "--host 127.0.0.1, or --allow-anonymous if that is meant",
+        )
+    run_loop(_serve(config, listening(table), stdio=options["stdio"], as_json=as_json))
+
+
+async def _serve(config: Config, listen: Listen, *, stdio: bool, as_json: bool) -> None:
+    async with AsyncExitStack() as stack:
+        # Files of tools may print while they are loaded; on stdio that would get between the messages.
+        with redirect_stdout(sys.stderr):
+            gateway = await stack.enter_async_context(build(config))
+        if stdio:
+            await late(LISTENERS["stdio"])(gateway, listen)
+            return
+        call = await example(gateway, config)
+
+        def ready(port: int) -> None:
+            announce(config, listen, port, call, as_json=as_json)
+
+        await late(LISTENERS["http"])(gateway, listen, ready=ready)
+
+
+def listening(table: ServerTable) -> Listen:
+    """The part of `[server]` that says how to listen."""
+    return Listen(**{name: getattr(table, name) for name in Listen.__dataclass_fields__})
+
+
+def loopback(host: str) -> bool:
+    """Whether only this machine can reach it."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def address(host: str, port: int) -> str:
+    """Host and port as they stand in a URL; where a server listens everywhere, this machine is as good as any."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+async def example(gateway: Gateway, config: Config) -> str:
+    """A call to try first: a tool that only reads and takes simple arguments, else the list of tools.
+
+    Only Python files are looked at: they answer at once, and a server that does not must not hold this up.
+    """
+    for mount, source in zip(gateway.mounts, config.sources, strict=True):
+        if source.kind != "python":
+            continue
+        for item in (await mount.source.catalog(Request("catalog"))).tools:
+            tool = item.value
+            words = _words(tool.get("inputSchema", {}))
+            if tool.get("annotations", {}).get("readOnlyHint") and words is not None:
+                return " ".join(["tool call", exposed(mount.prefix, item.name), *words])
+    return "tool list"
+
+
+def _words(schema: dict[str, Any]) -> list[str] | None:
+    """`key=value` for the required arguments; None when one of them is not simple."""
+    properties = schema.get("properties", {})
+    required = [(key, properties.get(key, {}).get("type")) for key in schema.get("required", ())]
+    if not all(isinstance(kind, str) and kind in _EXAMPLES for _, kind in required):
+        return None
+    return [f"{key}={_EXAMPLES[kind].format(number)}" for number, (key, kind) in enumerate(required, 1)]
+
+
+def announce(config: Config, listen: Listen, port: int, call: str, *, as_json: bool) -> None:
+    """What a person sees first: where it is, what to give to a client, and what to try."""
+    place = address(listen.host, port)
+    url = f"http://{place}/mcp"
+    names = [source.name for source in config.sources]
+    step = f"{screen.program()} {call} --url {url}"
+    if as_json:
+        screen.value({"url": url, "websocket": f"ws://{place}/mcp", "sources": names, "next": step})
+        return
+    entry = {"mcpServers": {config.server.name or "rune": {"type": "http", "url": url}}}
+    screen.out(f"rune {__version__} serves {', '.join(names) or 'nothing: the config has no sources'}")
+    screen.out(f"\n  {screen.paint(url, 'bold')}\n")
+    screen.out(f"client:  {msgspec.json.encode(entry).decode()}")
+    screen.out(f"next:    {screen.paint(step, 'cyan')}")

@@ -1,0 +1,278 @@
+"""One MCP server as a Handler: finds out which era it speaks, then every modern Request can be sent to it.
+
+`sources/upstream.py` and `connect.py` build on this; the older revisions are in `legacy/`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Self, TypeAlias
+
+import msgspec
+
+from rune.client.calls import Call, Calls, Lost, Refused, Wire
+from rune.client.legacy.session import Legacy
+from rune.client.modern import Modern
+from rune.errors import (
+    HEADER_MISMATCH,
+    INVALID_PARAMS,
+    METHOD_NOT_FOUND,
+    MISSING_CAPABILITY,
+    UNSUPPORTED_VERSION,
+    NotFound,
+    ProtocolError,
+    TimedOut,
+    Unavailable,
+)
+from rune.parking import Parking
+from rune.protocol import jsonrpc
+from rune.protocol.jsonrpc import Envelope
+from rune.protocol.methods import LEGACY, MODERN
+from rune.protocol.modern import Meta
+from rune.request import Note, Request, Result
+
+log = logging.getLogger("rune.client")
+
+RECOGNISED: Final = (UNSUPPORTED_VERSION, HEADER_MISMATCH, MISSING_CAPABILITY)
+PROBE_TIMEOUT: Final = 5.0
+
+Era: TypeAlias = Modern | Legacy
+
+
+class Connection:
+    """One MCP server, from the first probe to the end. `capabilities` is what a legacy server is told of its client;
+    a modern one is told with each request what that caller can do.
+
+    `on_note` hears what the server says outside of any request, `on_lost` once that the connection is gone.
+    """
+
+    def __init__(
+        self,
+        wire: Callable[[], Wire],
+        *,
+        identity: Mapping[str, Any] | None = None,
+        capabilities: Mapping[str, Any] | None = None,
+        timeout: float = 60.0,
+        on_note: Callable[[Note], None] | None = None,
+        on_lost: Callable[[], None] | None = None,
+        parking: Parking | None = None,
+    ) -> None:
+        self._make_wire = wire
+        self._wire = wire()
+        self.name = self._wire.name
+        self._identity = msgspec.Raw(jsonrpc.encode(identity or {"name": "rune", "version": "0"}))
+        self._capabilities = dict(capabilities or {})
+        self._timeout = timeout
+        self._on_note = on_note or (lambda note: None)
+        self._on_lost = on_lost or (lambda: None)
+        self._calls = Calls(self._wire, timeout)
+        self._parking = parking or Parking()
+        self._own_parking = parking is None
+        self._era: Era | None = None
+        self._probing = True
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self.open()
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
+    # --- what it is ---
+
+    @property
+    def lost(self) -> str | None:
+        """Why the server is gone; None while the connection is there."""
+        return self._wire.lost
+
+    @property
+    def last_words(self) -> list[str]:
+        """The last lines that the server wrote to stderr."""
+        return self._wire.last_words
+
+    @property
+    def era(self) -> Era:
+        """The dialect it turned out to speak."""
+        if self._era is None:
+            raise Lost(f"{self.name}: not connected", sent=False)
+        return self._era
+
+    @property
+    def legacy(self) -> bool:
+        """Whether the server speaks a revision before 2026-07-28."""
+        return isinstance(self._era, Legacy)
+
+    @property
+    def asking(self) -> int:
+        """How many calls are in flight in which the server may ask something."""
+        return sum(call.asking is not None for call in self._calls.flying.values())
+
+    @property
+    def http(self) -> bool:
+        """Whether each call has a stream of its own."""
+        return self._wire.http
+
+    @property
+    def discovered(self) -> dict[str, Any]:
+        """What the server says of itself, as a DiscoverResult."""
+        return self.era.discovered
+
+    # --- life ---
+
+    async def open(self, *, legacy: bool = False) -> None:
+        """Connect and find out the era; `legacy` skips the probe for a server known to be old.
+
+        Raises:
+            Unavailable, TimedOut, NeedsAuth: when the server cannot be used; the text begins with its name.
+        """
+        self._probing = True
+        await self._open_wire()
+        if not legacy:
+            self._era = await self._probe_modern()
+        if self._era is None:
+            self._era = await self._handshake()
+        self._probing = False
+        if self._wire.lost is not None:
+            raise Lost(f"{self.name}: {self._wire.lost}")
+
+    async def _open_wire(self) -> None:
+        await self._wire.open(self._receive, self._gone)
+
+    async def close(self) -> None:
+        """End it: a legacy session is ended properly, a child process is not left behind."""
+        if isinstance(self._era, Legacy) and self._wire.lost is None:
+            await self._era.end()
+        if self._own_parking:
+            await self._parking.close()
+        await self._wire.close()
+
+    async def _probe_modern(self) -> Modern | None:
+        """2026-07-28, versioning: a modern answer or a recognised modern error; None means an older server."""
+        modern = Modern(self._calls, self._identity, None)
+        for _ in range(2):
+            try:
+                return await self._discover(modern)
+            except ProtocolError as error:
+                if error.code == UNSUPPORTED_VERSION and not _supports(error, MODERN):
+                    if not any(_supports(error, version) for version in LEGACY):
+                        raise Unavailable(f"{self.name}: {error}", hint="no revision in common") from None
+                    return None
+                if error.code in (HEADER_MISMATCH, MISSING_CAPABILITY):
+                    return modern
+                if error.code != UNSUPPORTED_VERSION:
+                    return await self._without_discovery(modern, error)
+            except Refused as refused:
+                if refused.status >= 500 or refused.status == 429:
+                    raise
+                return None
+            except TimedOut:
+                return None
+            except Lost:
+                if self._wire.http:
+                    return None
+                await self._restart()
+                return None
+        return None
+
+    async def _discover(self, modern: Modern) -> Modern | None:
+        request = _probe("server/discover")
+        request.deadline = asyncio.get_running_loop().time() + min(PROBE_TIMEOUT, self._timeout)
+        value = (await modern.handle(request)).value
+        versions = value.get("supportedVersions")
+        if not isinstance(versions, list) or (MODERN not in versions and any(v in LEGACY for v in versions)):
+            return None
+        capabilities = value.get("capabilities")
+        known = capabilities.items() if isinstance(capabilities, dict) else ()
+        modern.discovered = {**value, "capabilities": {key: item for key, item in known if isinstance(item, dict)}}
+        return modern
+
+    async def _without_discovery(self, modern: Modern, error: ProtocolError) -> Modern | None:
+        """404 with a JSON-RPC body saying -32601 is a modern server without discovery, if it can do anything else."""
+        cause = error.__cause__
+        if error.code != METHOD_NOT_FOUND or not isinstance(cause, Refused) or cause.status != 404:
+            return None
+        try:
+            await modern.handle(_probe("tools/list"))
+        except (ProtocolError, Unavailable, TimedOut):
+            return None
+        return modern
+
+    async def _restart(self) -> None:
+        """Some old servers end themselves when the first message is unknown to them: start it again for them."""
+        await self._wire.close()
+        self._wire = self._calls.wire = self._make_wire()
+        await self._open_wire()
+
+    async def _handshake(self) -> Era:
+        session = Legacy(self._calls, self._identity, self._capabilities, self._on_note, self._parking)
+        self._era = session
+        try:
+            await session.open()
+        except ProtocolError as error:
+            self._era = None
+            if error.code == UNSUPPORTED_VERSION and _supports(error, MODERN):
+                # It took longer than the probe could wait, and then the probe had settled the era.
+                modern = await self._discover(Modern(self._calls, self._identity, None))
+                if modern is not None:
+                    return modern
+            raise Unavailable(f"{self.name}: refused the handshake: {error} ({error.code})") from None
+        except Refused as refused:
+            self._era = None
+            if refused.status >= 500 or refused.status == 429:
+                raise
+            raise Unavailable(
+                f"{self.name}: no MCP server at this URL (status {refused.status})",
+                hint="check the path of the URL: most servers live at /mcp",
+            ) from None
+        return session
+
+    def _gone(self) -> None:
+        # While it is being probed, the one who opens hears of it by an error.
+        if not self._probing:
+            self._on_lost()
+
+    # --- use ---
+
+    async def handle(self, request: Request) -> Result:
+        """Send a request and return its result, byte for byte but for what the era demands.
+
+        Raises:
+            ProtocolError: what the server said; NotFound for a resource that it does not have.
+            Unavailable, TimedOut, NeedsAuth: when there is no answer.
+        """
+        try:
+            return await self.era.handle(request)
+        except ProtocolError as error:
+            if request.method == "resources/read" and error.code == INVALID_PARAMS:
+                # The router asks the next source only after NotFound.
+                data = error.data if error.data is not None else {"uri": request.value("uri")}
+                raise NotFound(error.message, data=data) from None
+            raise
+
+    async def drained(self) -> None:
+        """Wait until no call is in flight."""
+        await self._calls.drained()
+
+    def _receive(self, envelope: Envelope, call: Call | None) -> None:
+        """A broken message must not end the reader that all calls share."""
+        if self._era is None:
+            return
+        try:
+            self._era.receive(envelope, call)
+        except (ProtocolError, msgspec.DecodeError, RecursionError) as error:
+            log.warning("%s: %s: %s", self.name, envelope.method, error)
+
+
+def _probe(method: str) -> Request:
+    return Request(method, meta=Meta(version=MODERN, capabilities=msgspec.Raw(b"{}")))
+
+
+def _supports(error: ProtocolError, version: str) -> bool:
+    supported = error.data.get("supported") if isinstance(error.data, dict) else None
+    return isinstance(supported, list) and version in supported

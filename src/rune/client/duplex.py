@@ -1,0 +1,140 @@
+"""Calls over something that carries whole messages both ways: a child process, a WebSocket, memory."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from rune.client.calls import Call, Inbox, Lost, Wire
+from rune.errors import TimedOut
+from rune.protocol import jsonrpc
+from rune.protocol.jsonrpc import Envelope
+from rune.wires.child import Child
+
+log = logging.getLogger("rune.client")
+
+
+class Carrier(Protocol):
+    """What carries the messages; `Child` is one."""
+
+    name: str
+
+    async def open(self, on_line: Callable[[bytes], None], on_end: Callable[[str], None]) -> None: ...
+
+    async def close(self) -> None: ...
+
+    def send(self, line: bytes) -> None: ...
+
+    @property
+    def full(self) -> bool: ...
+
+    async def room(self) -> None: ...
+
+    @property
+    def last_words(self) -> list[str]: ...
+
+
+def command(
+    name: str, argv: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: str | None = None
+) -> Callable[[], Wire]:
+    """How to reach a server that is a command: each call gives a new process, not yet started."""
+    return lambda: Duplex(Child(name, argv, env=env, cwd=cwd))
+
+
+class Duplex:
+    """A Wire on which all calls and all notifications share one stream."""
+
+    http = False
+
+    def __init__(self, carrier: Carrier) -> None:
+        self.name = carrier.name
+        self.headers: dict[str, str] = {}
+        self.lost: str | None = None
+        self._carrier = carrier
+        self._waiting: dict[int, asyncio.Future[Envelope]] = {}
+        self._inbox: Inbox = lambda envelope, call: None
+        self._on_lost: Callable[[], None] = lambda: None
+        self._noise = False
+
+    @property
+    def last_words(self) -> list[str]:
+        return self._carrier.last_words
+
+    async def open(self, inbox: Inbox, on_lost: Callable[[], None]) -> None:
+        self._inbox, self._on_lost = inbox, on_lost
+        self._loop = asyncio.get_running_loop()
+        await self._carrier.open(self._received, self._ended)
+
+    async def close(self) -> None:
+        await self._carrier.close()
+
+    async def exchange(self, call: Call) -> Envelope:
+        if self._carrier.full and self.lost is None:
+            await self._room(call)
+        if self.lost is not None:
+            raise Lost(f"{self.name}: {self.lost}", sent=False)
+        future: asyncio.Future[Envelope] = self._loop.create_future()
+        self._waiting[call.id] = future
+        timer = None if call.deadline is None else self._loop.call_at(call.deadline, self._expire, call, future)
+        self._carrier.send(call.frame)
+        try:
+            return await future
+        finally:
+            if timer is not None:
+                timer.cancel()
+            self._waiting.pop(call.id, None)
+
+    async def _room(self, call: Call) -> None:
+        try:
+            async with asyncio.timeout_at(call.deadline):
+                await self._carrier.room()
+        except TimeoutError:
+            raise TimedOut(f"{self.name}: does not read what it is sent") from None
+
+    def _expire(self, call: Call, future: asyncio.Future[Envelope]) -> None:
+        if not future.done():
+            future.set_exception(TimedOut(f"{self.name}: no answer to {call.method} in time"))
+
+    def post(self, frame: bytes) -> None:
+        # Cancellations and refusals for a child that reads nothing would pile up without end.
+        if self.lost is None and not self._carrier.full:
+            self._carrier.send(frame)
+
+    async def tell(self, frame: bytes) -> None:
+        self.post(frame)
+
+    async def leave(self) -> None:
+        """The end of its input tells a child enough."""
+
+    async def listen(self) -> None:
+        await self._loop.create_future()
+
+    def _received(self, line: bytes) -> None:
+        try:
+            batch = jsonrpc.read_batch(line)
+            for member in (line,) if batch is None else batch:
+                self._dispatch(jsonrpc.read(member))
+        except jsonrpc.Malformed as error:
+            future = self._waiting.get(error.id) if isinstance(error.id, int) else None
+            if future is not None and not future.done():
+                future.set_exception(Lost(f"{self.name}: answered with something that is no JSON-RPC: {error}"))
+            elif not self._noise:
+                self._noise = True
+                log.warning("%s: wrote something else than JSON-RPC to stdout: %.80r (%s)", self.name, line, error)
+
+    def _dispatch(self, envelope: Envelope) -> None:
+        if isinstance(envelope.method, str):
+            self._inbox(envelope, None)
+            return
+        future = self._waiting.get(envelope.id) if isinstance(envelope.id, int) else None
+        if future is not None and not future.done():
+            future.set_result(envelope)
+
+    def _ended(self, reason: str) -> None:
+        self.lost = "\n".join((reason, *(f"  stderr: {line}" for line in self._carrier.last_words[-3:])))
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(Lost(f"{self.name}: {self.lost}"))
+        self._on_lost()

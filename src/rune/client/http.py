@@ -1,0 +1,244 @@
+"""Calls over Streamable HTTP: a POST each, answered with JSON or an event stream; and the stream of old servers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
+from typing import Final
+
+import aiohttp
+
+from rune.client.calls import Call, Inbox, Lost, Refused, Wire, read_error
+from rune.errors import NeedsAuth, ProtocolError, RuneError, TimedOut, Unavailable
+from rune.net import Limits, Outlet, Policy, anywhere
+from rune.protocol import jsonrpc
+from rune.protocol.jsonrpc import Envelope
+from rune.wires.sse import Event, Parser
+
+log = logging.getLogger("rune.client")
+
+JSON: Final = "application/json"
+EVENTS: Final = "text/event-stream"
+POST_TIMEOUT: Final = 5.0
+ERROR_BODY: Final = 256 * 1024
+MAX_RETRY: Final = 30.0
+
+
+def endpoint(
+    name: str,
+    url: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    limits: Limits | None = None,
+    policy: Policy = anywhere,
+) -> Callable[[], Wire]:
+    """How to reach a server at a URL: each call gives a wire with connections of its own, none open yet."""
+    return lambda: Http(url, Outlet(name, headers=headers, limits=limits, policy=policy))
+
+
+class Http:
+    """A Wire to one URL. `headers` go out with every request; whoever knows the era sets them."""
+
+    http = True
+    lost: str | None = None
+    last_words: list[str] = []
+
+    def __init__(self, url: str, outlet: Outlet) -> None:
+        self.name = outlet.name
+        self.url = url
+        self.headers: dict[str, str] = {}
+        self._outlet = outlet
+        self._inbox: Inbox = lambda envelope, call: None
+        self._posts: set[asyncio.Task[None]] = set()
+        self._on_lost: Callable[[], None] = lambda: None
+
+    async def open(self, inbox: Inbox, on_lost: Callable[[], None]) -> None:
+        self._inbox, self._on_lost = inbox, on_lost
+
+    async def close(self) -> None:
+        if self._posts:
+            await asyncio.wait(self._posts, timeout=POST_TIMEOUT)
+        for task in self._posts:
+            task.cancel()
+        self.lost = "was closed"
+        await self._outlet.close()
+
+    async def exchange(self, call: Call) -> Envelope:
+        try:
+            async with asyncio.timeout_at(call.deadline):
+                return await self._exchange(call)
+        except TimeoutError:
+            raise TimedOut(f"{self.name}: no answer to {call.method} in time") from None
+
+    async def _exchange(self, call: Call) -> Envelope:
+        headers = {
+            "Content-Type": JSON, "Accept": f"{JSON}, {EVENTS}", "Accept-Encoding": "identity",
+            **self.headers, **call.headers,
+        }  # fmt: skip
+        async with self._outlet.request("POST", self.url, headers=headers, data=call.frame) as response:
+            call.answered = response.headers
+            if response.status != 200:
+                raise await self._refusal(response)
+            if response.content_type == EVENTS:
+                resume = Resume()
+                envelope = await self._events(response, call, resume)
+            else:
+                return self._answer(await self._outlet.body(response), call)
+        while envelope is None:
+            envelope = await self._resume(call, resume)
+        return envelope
+
+    def _answer(self, body: bytes, call: Call) -> Envelope:
+        """The response in a JSON body; a server of the batching revision may have put it into an array."""
+        try:
+            batch = jsonrpc.read_batch(body)
+            for member in (body,) if batch is None else batch:
+                envelope = self._sort(jsonrpc.read(member), call)
+                if envelope is not None:
+                    return envelope
+        except jsonrpc.Malformed as error:
+            raise Lost(f"{self.name}: answered {call.method} with something that is no JSON-RPC: {error}") from None
+        raise Lost(f"{self.name}: answered something else than {call.method}")
+
+    def _sort(self, envelope: Envelope, call: Call | None) -> Envelope | None:
+        """The response if it is one to this call; everything else goes to the inbox."""
+        if isinstance(envelope.method, str):
+            self._inbox(envelope, call)
+            return None
+        if call is None:
+            return None
+        # An error before the request was understood has no id, and a POST has only one request.
+        return envelope if envelope.id == call.id or (envelope.id is None and envelope.error) else None
+
+    async def _events(self, response: aiohttp.ClientResponse, call: Call | None, resume: Resume) -> Envelope | None:
+        """Read a stream until the response comes; None when it ends before."""
+        async with aclosing(self._read(response, resume)) as events:
+            async for event in events:
+                if event.event != "message" or not event.data:
+                    continue
+                try:
+                    envelope = self._sort(jsonrpc.read(event.data), call)
+                except jsonrpc.Malformed as error:
+                    log.warning("%s: an event that is no JSON-RPC: %s", self.name, error)
+                    continue
+                if envelope is not None:
+                    return envelope
+        return None
+
+    async def _read(self, response: aiohttp.ClientResponse, resume: Resume) -> AsyncGenerator[Event]:
+        parser = Parser(max_event=self._outlet.limits.event)
+        try:
+            async for data in response.content.iter_any():
+                events = parser.feed(data)
+                resume.note(parser)
+                for event in events:
+                    yield event
+        except aiohttp.ClientPayloadError:
+            # The stream was cut; whether it can go on elsewhere is decided by who reads it.
+            return
+        except RuneError as error:
+            raise Lost(f"{self.name}: {error}") from None
+
+    async def _resume(self, call: Call, resume: Resume) -> Envelope | None:
+        """Old servers may end the stream of a call early and go on with it on a GET (polling)."""
+        if not resume.possible:
+            raise Lost(f"{self.name}: the answer to {call.method} ended before its result")
+        await asyncio.sleep(resume.wait)
+        last = resume.last
+        async with self._outlet.request("GET", self.url, headers=self._get_headers(resume)) as response:
+            if response.status != 200 or response.content_type != EVENTS:
+                raise Lost(f"{self.name}: the answer to {call.method} was cut off and cannot be resumed")
+            envelope = await self._events(response, call, resume)
+        if envelope is None:
+            resume.count(moved=last != resume.last)
+        return envelope
+
+    def _get_headers(self, resume: Resume) -> dict[str, str]:
+        last = {"Last-Event-ID": resume.last} if resume.last else {}
+        return {"Accept": EVENTS, "Accept-Encoding": "identity", **self.headers, **last}
+
+    async def listen(self) -> None:
+        """The GET stream of an old server, opened again when it ends."""
+        resume = Resume()
+        while self.lost is None:
+            moved = resume.last
+            try:
+                async with self._outlet.request("GET", self.url, headers=self._get_headers(resume)) as response:
+                    if response.status != 200:
+                        raise await self._refusal(response)
+                    await self._events(response, None, resume)
+            except RuneError as error:
+                log.debug("%s", error)
+                if isinstance(error, NeedsAuth) or (isinstance(error, Refused) and error.status in (400, 404, 405)):
+                    return
+            resume.count(moved=moved != resume.last)
+            await asyncio.sleep(resume.wait)
+
+    def post(self, frame: bytes) -> None:
+        task = asyncio.get_running_loop().create_task(self._aside("POST", dict(self.headers), frame))
+        self._posts.add(task)
+        task.add_done_callback(self._posts.discard)
+
+    async def tell(self, frame: bytes) -> None:
+        await self._aside("POST", self.headers, frame)
+
+    async def leave(self) -> None:
+        """Old servers keep something for each client until it says that it goes (DELETE)."""
+        await self._aside("DELETE", self.headers)
+
+    async def _aside(self, method: str, headers: Mapping[str, str], frame: bytes | None = None) -> None:
+        headers = {"Accept": f"{JSON}, {EVENTS}", **headers} | ({} if frame is None else {"Content-Type": JSON})
+        try:
+            async with (
+                asyncio.timeout(POST_TIMEOUT),
+                self._outlet.request(method, self.url, headers=headers, data=frame) as response,
+            ):
+                await self._outlet.body(response, ERROR_BODY)
+        except (TimeoutError, Unavailable, TimedOut) as error:
+            log.debug("%s: a %s was not delivered: %s", self.name, method, error)
+
+    async def _refusal(self, response: aiohttp.ClientResponse) -> Refused | NeedsAuth:
+        body = await self._outlet.body(response, ERROR_BODY)
+        status = response.status
+        if status == 401 or (status == 403 and "insufficient_scope" in response.headers.get("WWW-Authenticate", "")):
+            return NeedsAuth(f"{self.name}: wants a sign-in first ({status})", hint=f"rune auth login {self.name}")
+        text = "" if response.content_type != "text/plain" else f": {body[:120].decode(errors='replace').strip()}"
+        return Refused(f"{self.name}: answered with status {status}{text}", status, _error(body), response.headers)
+
+
+class Resume:
+    """Where a broken stream goes on: the last event id, and how long to wait."""
+
+    def __init__(self) -> None:
+        self.last = ""
+        self.wait = 1.0
+        self._failures = 0
+
+    def note(self, parser: Parser) -> None:
+        """Remember what a stream has said about resuming."""
+        if parser.last_id:
+            self.last = parser.last_id
+        if parser.retry is not None:
+            self.wait = min(parser.retry / 1000, MAX_RETRY)
+
+    def count(self, *, moved: bool) -> None:
+        """After an attempt: streams that bring nothing are asked for less and less often."""
+        self._failures = 0 if moved else self._failures + 1
+        if self._failures:
+            self.wait = min(max(self.wait, 0.5) * 2, MAX_RETRY)
+
+    @property
+    def possible(self) -> bool:
+        """Whether the stream named a place to resume from."""
+        return bool(self.last)
+
+
+def _error(body: bytes) -> ProtocolError | None:
+    """The JSON-RPC error in the body of a refusal, None when there is none. Its id may be missing."""
+    try:
+        error = jsonrpc.read_object(body).get("error")
+    except jsonrpc.Malformed:
+        return None
+    return None if error is None else read_error(error)

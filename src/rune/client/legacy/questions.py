@@ -1,0 +1,133 @@
+"""What an older server asks in the middle of a call: the call is parked, and its question becomes our Result.
+
+A question goes only to the caller whose call it provably belongs to: the call on whose stream it came, or the only one
+in flight. All others are answered here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from rune.asking import Asking
+from rune.client.calls import Call, Calls
+from rune.errors import INTERNAL_ERROR, METHOD_NOT_FOUND, RuneError, TimedOut
+from rune.parking import Parking
+from rune.protocol import jsonrpc
+from rune.protocol.jsonrpc import Envelope, Id
+from rune.protocol.legacy.questions import ELICIT, ROOTS, SAMPLE, downgrade_answer, upgrade_question
+from rune.protocol.methods import METHODS, NEWEST_LEGACY
+from rune.request import Request, Result
+
+log = logging.getLogger("rune.client")
+
+KINDS: Final = {ELICIT: "elicitation", SAMPLE: "sampling", ROOTS: "roots"}
+
+Send = Callable[[Request, Asking | None], Awaitable[Result]]
+
+
+class Questions:
+    """The calls of one session in which the server may ask, and the questions that are open in them."""
+
+    def __init__(self, calls: Calls, capabilities: Mapping[str, Any], parking: Parking) -> None:
+        self.revision = NEWEST_LEGACY
+        self._calls = calls
+        self._capabilities = capabilities
+        self._parking = parking
+        self._open: dict[Id, asyncio.Task[None]] = {}
+
+    # --- the way down ---
+
+    def may_ask(self, request: Request) -> bool:
+        """Whether the server may ask the caller of this request anything."""
+        if not _asks(request.method):
+            return False
+        if self._calls.wire.name in request.state:
+            return True
+        return any(kind in self._capabilities and kind in request.capabilities for kind in KINDS.values())
+
+    async def run(self, request: Request, send: Send) -> Result:
+        """A call that may outlive its request, or the answers to one that did."""
+        name = self._calls.wire.name
+        deadline = request.deadline or asyncio.get_running_loop().time() + self._calls.timeout
+
+        async def body(asking: Asking) -> Result:
+            return await send(request, asking)
+
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await self._parking.call(request, name, body)
+        except TimeoutError:
+            raise TimedOut(f"{name}: no answer to {request.method} in time") from None
+
+    def end(self) -> None:
+        """The session ends: nobody waits for an answer any more."""
+        for task in self._open.values():
+            task.cancel()
+
+    # --- the way up ---
+
+    def asked(self, envelope: Envelope, call: Call | None) -> None:
+        """A request of the server: to the caller it belongs to, or answered here."""
+        method = str(envelope.method)
+        id = envelope.id if isinstance(envelope.id, int | str) else None
+        owner = self._owner(call, KINDS[method]) if method in KINDS else None
+        question = None
+        if owner is not None:
+            question = upgrade_question(method, jsonrpc.decode(bytes(envelope.params) or b"{}"))
+        if owner is None or owner.asking is None or question is None or id in self._open:
+            self._calls.wire.post(self._answer(method, id))
+            return
+        task = asyncio.get_running_loop().create_task(self._ask(owner.asking, method, id, question))
+        self._open[id] = task
+        owner.on_end.append(task.cancel)
+        task.add_done_callback(lambda _: self._open.pop(id, None))
+
+    async def _ask(self, asking: Asking, method: str, id: Id, question: dict[str, Any]) -> None:
+        key = f"{KINDS[method]}-{id}"
+        try:
+            raw = (await asking.ask({key: question}))[key]
+        except RuneError as error:
+            self._calls.wire.post(jsonrpc.error_frame(id, error.code, str(error)))
+            return
+        answer = downgrade_answer(method, jsonrpc.decode(raw), self.revision)
+        self._calls.wire.post(jsonrpc.result_frame(id, jsonrpc.encode(answer)))
+
+    def _owner(self, call: Call | None, kind: str) -> Call | None:
+        if call is None:
+            asking = [entry for entry in self._calls.flying.values() if _asks(entry.method)]
+            call = asking[0] if len(asking) == 1 else None
+        if call is None or call.asking is None or kind not in self._capabilities:
+            return None
+        return call if kind in call.asking.request.capabilities else None
+
+    def _answer(self, method: str, id: Id) -> bytes:
+        """What is said when nobody can be asked."""
+        if method == "ping":
+            return jsonrpc.result_frame(id, b"{}")
+        if method == ROOTS:
+            return jsonrpc.result_frame(id, b'{"roots":[]}')
+        if KINDS.get(method) not in self._capabilities:
+            return jsonrpc.error_frame(id, METHOD_NOT_FOUND, f"unknown method {method}")
+        log.info("%s: asked %s outside of a call that can be asked", self._calls.wire.name, method)
+        if method == ELICIT:
+            return jsonrpc.result_frame(id, b'{"action":"decline"}')
+        return jsonrpc.error_frame(id, INTERNAL_ERROR, "nobody can be asked now")
+
+    def withdrawn(self, params: dict[str, msgspec.Raw]) -> None:
+        """The server no longer wants the answer to a question."""
+        try:
+            task = self._open.get(jsonrpc.decode(params.get("requestId", b"null")))
+        except (msgspec.DecodeError, TypeError):
+            return
+        if task is not None:
+            task.cancel()
+
+
+def _asks(method: str) -> bool:
+    row = METHODS.get(method)
+    return row is not None and row.asks

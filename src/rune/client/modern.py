@@ -1,0 +1,190 @@
+"""A server that speaks our own dialect, 2026-07-28: requests go out nearly as they came in."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+import msgspec
+
+from rune.client.calls import Call, Calls, Lost, Refused
+from rune.protocol import jsonrpc
+from rune.protocol.jsonrpc import Envelope
+from rune.protocol.methods import METHODS, MODERN
+from rune.protocol.modern import (
+    CAPABILITIES_KEY,
+    CLIENT_KEY,
+    LOG_LEVEL_KEY,
+    SUBSCRIPTION_KEY,
+    VERSION_KEY,
+    ParamHeader,
+    encode_header,
+    mirrored,
+    scan_param_headers,
+)
+from rune.request import Request, Result
+
+log = logging.getLogger("rune.client")
+
+_COMPLETE: Final = b'{"resultType":"complete"'
+_VERSION: Final = msgspec.Raw(jsonrpc.encode(MODERN))
+_EMPTY: Final = msgspec.Raw(b"{}")
+_encode = jsonrpc.encode
+_decode_objects = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+class _Kind(msgspec.Struct, rename={"type": "resultType"}):
+    type: str = "complete"
+
+
+_decode_kind = msgspec.json.Decoder(_Kind).decode
+
+
+class Modern:
+    """The era of a connection whose server answered a modern request."""
+
+    revision = MODERN
+
+    def __init__(self, calls: Calls, identity: msgspec.Raw, discovered: dict[str, Any] | None) -> None:
+        self.name = calls.wire.name
+        # A server that cannot be discovered is asked for everything and may say that it does not have it.
+        self.discovered = discovered or {"capabilities": {"tools": {}, "prompts": {}, "resources": {}}}
+        self._calls = calls
+        self._identity = identity
+        self._param_headers: dict[str, tuple[ParamHeader, ...]] = {}
+        calls.cancels_by_note = not calls.wire.http
+
+    async def handle(self, request: Request) -> Result:
+        call = self._calls.new(request.method, request)
+        if request.method == "subscriptions/listen":
+            call.deadline = request.deadline
+        call.params, call.key = self._outgoing(request, call)
+        if self._calls.wire.http:
+            call.headers = self._mirrored(request, call)
+        try:
+            raw = await self._calls.run(call)
+        except Refused as refused:
+            if refused.error is not None:
+                raise refused.error from refused
+            raise
+        return self._result(request, raw)
+
+    def _outgoing(self, request: Request, call: Call) -> tuple[bytes, str | None]:
+        """The params under the names of the server, and the value that Mcp-Name mirrors."""
+        params: dict[str, Any] = dict(request.params)
+        params["_meta"] = meta = outgoing_meta(request, call)
+        meta[VERSION_KEY] = _VERSION
+        meta[CAPABILITIES_KEY] = request.meta.capabilities if bytes(request.meta.capabilities) else _EMPTY
+        meta[CLIENT_KEY] = self._identity
+        if request.meta.log_level is not None:
+            meta[LOG_LEVEL_KEY] = request.meta.log_level
+        params.pop("inputResponses", None)
+        params.pop("requestState", None)
+        if request.answers is not None:
+            params["inputResponses"] = request.answers
+        if self.name in request.state:
+            params["requestState"] = request.state[self.name]
+        key = own_name(request, params)
+        return _encode(params), key
+
+    def _mirrored(self, request: Request, call: Call) -> dict[str, str]:
+        headers = {"MCP-Protocol-Version": MODERN, "Mcp-Method": call.method}
+        if call.key is not None:
+            headers["Mcp-Name"] = encode_header(call.key).decode()
+            wanted = self._param_headers.get(call.key) if call.method == "tools/call" else None
+            if wanted:
+                for name, value in mirrored(wanted, request.params.get("arguments")).items():
+                    headers[name.decode()] = encode_header(value).decode()
+        return headers
+
+    def _result(self, request: Request, raw: bytes) -> Result:
+        if raw.startswith(_COMPLETE) and request.method != "tools/list":
+            return Result(raw)
+        kind = self._kind(raw, request.method)
+        if kind == "input_required":
+            members = jsonrpc.read_object(raw)
+            state = members.pop("requestState", None)
+            opened = {} if state is None else {self.name: jsonrpc.decode(state)}
+            return Result(_encode(members), kind, opened)
+        if kind == "complete" and b'"resultType"' not in raw:
+            raw = jsonrpc.splice(raw, b'"resultType":"complete"')
+        if request.method == "tools/list" and self._calls.wire.http and b"x-mcp-header" in raw:
+            raw = self._learn(raw)
+        return Result(raw, kind)
+
+    def _kind(self, raw: bytes, method: str) -> str:
+        try:
+            return _decode_kind(raw).type
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise Lost(f"{self.name}: answered {method} with a malformed result: {error}") from None
+
+    def _learn(self, raw: bytes) -> bytes:
+        """Remember which arguments of which tool go into headers; tools that break the rules are dropped.
+
+        2026-07-28, Streamable HTTP: a client must not offer them.
+        """
+        members: dict[str, Any] = dict(jsonrpc.read_object(raw))
+        kept = []
+        tools = _decode_objects(members.get("tools", b"[]"))
+        for tool in tools:
+            if b"x-mcp-header" in bytes(tool):
+                definition = jsonrpc.decode(tool)
+                found, valid = scan_param_headers(definition.get("inputSchema", {}))
+                if not valid:
+                    tool = definition.get("name")
+                    log.warning("%s: %s is left out: its x-mcp-header breaks the rules", self.name, tool)
+                    continue
+                self._param_headers[definition.get("name", "")] = found
+            kept.append(tool)
+        if len(kept) == len(tools):
+            return raw
+        members["tools"] = kept
+        return _encode(members)
+
+    def receive(self, envelope: Envelope, call: Call | None) -> None:
+        """What the server says while it works; it must not ask anything (2026-07-28, basic)."""
+        method = envelope.method
+        if not envelope.is_notification or not isinstance(method, str):
+            return
+        if method == "notifications/progress":
+            self._calls.progress(jsonrpc.read_object(envelope.params))
+        elif method == "notifications/message":
+            owner = self._calls.owner(call)
+            if owner is not None and owner.request is not None and owner.request.meta.log_level is not None:
+                owner.emit(method, bytes(envelope.params))
+        else:
+            self._subscribed(method, jsonrpc.read_object(envelope.params))
+
+    def _subscribed(self, method: str, params: dict[str, msgspec.Raw]) -> None:
+        """A note of a listen goes to the one who listens; its rim gives it a subscription id of its own."""
+        meta = jsonrpc.read_object(params.get("_meta", b""))
+        raw = bytes(meta.pop(SUBSCRIPTION_KEY, b""))
+        call = self._calls.flying.get(int(raw)) if raw.isdigit() else None
+        if call is None or call.request is None or call.method != "subscriptions/listen":
+            return
+        members: dict[str, Any] = dict(params)
+        members.pop("_meta", None)
+        if meta:
+            members["_meta"] = meta
+        call.emit(method, _encode(members))
+
+
+def outgoing_meta(request: Request, call: Call) -> dict[str, Any]:
+    """`_meta` of the caller without what belongs to its own hop, with our progress token if it asked for progress."""
+    meta: dict[str, Any] = dict(jsonrpc.read_object(request.params.get("_meta", b"")))
+    for key in (VERSION_KEY, CAPABILITIES_KEY, CLIENT_KEY, LOG_LEVEL_KEY, "progressToken"):
+        meta.pop(key, None)
+    if request.meta.progress_token is not None:
+        meta["progressToken"] = call.id
+    return meta
+
+
+def own_name(request: Request, params: dict[str, Any]) -> str | None:
+    """Put the server's own name of the target into params; the value of the parameter that names the target."""
+    row = METHODS.get(request.method)
+    if row is None or row.key is None:
+        return None
+    if request.target is not None and request.target.name:
+        params[row.key] = request.target.name
+        return request.target.name
+    return request.text(row.key)

@@ -1,0 +1,110 @@
+"""A WebSocket as a carrier: one JSON-RPC message per text frame, subprotocol `mcp`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import aiohttp
+
+from rune.client.calls import Wire
+from rune.client.duplex import Duplex
+from rune.errors import Unavailable
+from rune.net import Limits, Outlet, Policy, anywhere
+
+HIGH_WATER: Final = 4 << 20
+CLOSE_TIMEOUT: Final = 2.0
+
+
+def websocket(
+    name: str,
+    url: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    limits: Limits | None = None,
+    policy: Policy = anywhere,
+) -> Callable[[], Wire]:
+    """How to reach a server at a ws:// or wss:// URL: each call gives a new connection, not yet open."""
+    return lambda: Duplex(Socket(url, Outlet(name, headers=headers, limits=limits, policy=policy)))
+
+
+class Socket:
+    """One WebSocket: a task writes what is queued, another reads."""
+
+    last_words: list[str] = []
+
+    def __init__(self, url: str, outlet: Outlet) -> None:
+        self.name = outlet.name
+        self._url = url
+        self._outlet = outlet
+        self._queue: asyncio.Queue[bytes] = asyncio.Queue()
+        self._queued = 0
+        self._room = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._on_end: Callable[[str], None] = lambda reason: None
+        self._ended = False
+
+    async def open(self, on_line: Callable[[bytes], None], on_end: Callable[[str], None]) -> None:
+        self._on_end = on_end
+        self._room.set()
+        self._socket = await self._outlet.websocket(self._url, protocols=("mcp",))
+        loop = asyncio.get_running_loop()
+        self._tasks = [
+            loop.create_task(self._read(self._socket, on_line)),
+            loop.create_task(self._write(self._socket)),
+        ]
+
+    async def _read(self, socket: aiohttp.ClientWebSocketResponse, on_line: Callable[[bytes], None]) -> None:
+        async for message in socket:
+            if message.type is aiohttp.WSMsgType.TEXT:
+                on_line(message.data.encode())
+            elif message.type is aiohttp.WSMsgType.BINARY:
+                on_line(message.data)
+        self._end(f"the WebSocket was closed ({socket.close_code})")
+
+    async def _write(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        try:
+            with self._outlet.faults():
+                while True:
+                    line = await self._queue.get()
+                    await socket.send_str(line.decode())
+                    self._queued -= len(line)
+                    if self._queued < HIGH_WATER:
+                        self._room.set()
+        except Unavailable:
+            self._end("the WebSocket was lost")
+
+    def _end(self, reason: str) -> None:
+        if not self._ended:
+            self._ended = True
+            self._room.set()
+            self._on_end(reason)
+
+    def send(self, line: bytes) -> None:
+        self._queued += len(line)
+        if self._queued >= HIGH_WATER:
+            self._room.clear()
+        self._queue.put_nowait(line)
+
+    @property
+    def full(self) -> bool:
+        return not self._room.is_set()
+
+    async def room(self) -> None:
+        await self._room.wait()
+
+    async def close(self) -> None:
+        if self._socket is not None:
+            try:
+                async with asyncio.timeout(CLOSE_TIMEOUT):
+                    await self._socket.close()
+            except TimeoutError:
+                self._end("the WebSocket was closed")
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        self._end("the WebSocket was closed")
+        await self._outlet.close()

@@ -1,0 +1,117 @@
+"""The shape of a config: what `rune.toml` may say, and the Config that `build.py` makes a Gateway from."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, TypeAlias
+
+import msgspec
+from msgspec import Meta
+
+_SIZE: Final = re.compile(r"(\d+)\s*(B|[KMG]i?B)?", re.IGNORECASE)
+_UNITS: Final = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+
+SOURCE_NAME: Final = re.compile(r"[a-z0-9-]{1,24}")
+
+Prefix: TypeAlias = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{0,32}$")]
+Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
+StoreUrl: TypeAlias = Annotated[str, Meta(pattern="^(memory|sqlite:.+)$")]
+Texts: TypeAlias = tuple[str, ...]
+Seconds: TypeAlias = Annotated[float, Meta(gt=0)]
+
+
+class Size(int):
+    """A number of bytes; in a file a number or a text such as "4MiB"."""
+
+
+def read_size(value: Any) -> Size:
+    """A Size from what stands in a file.
+
+    Raises:
+        ValueError: when it is no size.
+    """
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return Size(value)
+    match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None or not int(match[1]):
+        raise ValueError(f'{value!r} is no size such as "4MiB" or 4194304')
+    return Size(int(match[1]) * _UNITS[(match[2] or "").lower()])
+
+
+class ServerTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[server]`: how this gateway is reached, and its limits."""
+
+    host: Annotated[str, Meta(description="address to listen on; only loopback goes without --allow-anonymous")] = (
+        "127.0.0.1"
+    )
+    port: Annotated[int, Meta(ge=0, le=65535, description="port to listen on; 0 takes a free one")] = 7331
+    name: Annotated[Name | None, Meta(description='what this gateway calls itself; "rune" when not given')] = None
+    instructions: Annotated[str | None, Meta(description="what clients are told about its tools as a whole")] = None
+    allowed_hosts: Annotated[Texts, Meta(description="Host headers to accept besides loopback and `host`")] = ()
+    allowed_origins: Annotated[Texts, Meta(description="Origin headers to accept besides loopback")] = ()
+    max_body: Annotated[Size, Meta(description="largest message of a client; more is answered 413")] = Size(4 * 2**20)
+    timeout: Annotated[Seconds, Meta(description="seconds that a request may take")] = 60.0
+    keep_alive: Annotated[int, Meta(ge=1, description="seconds that an idle connection is kept open")] = 75
+    max_sessions: Annotated[int, Meta(ge=1, description="sessions of older clients that are kept")] = 10_000
+    session_idle: Annotated[Seconds, Meta(description="seconds until an idle one of them ends")] = 1800.0
+    page_size: Annotated[int, Meta(ge=1, le=10_000, description="entries on one page of a list")] = 1000
+    store: Annotated[StoreUrl, Meta(description='where tasks live: "memory" or "sqlite:PATH"')] = "memory"
+
+
+class SourceTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[sources.NAME]`: one thing that offers tools. Exactly one of `url`, `command`, `python` says what it is."""
+
+    url: Annotated[str | None, Meta(description="an MCP server on HTTP")] = None
+    command: Annotated[str | Texts | None, Meta(description="an MCP server on stdio: a list, or one string")] = None
+    python: Annotated[str | None, Meta(description="a Python file with a `rune.Server`")] = None
+    prefix: Annotated[Prefix | None, Meta(description="put before its names; `NAME_` when not given")] = None
+    env: Annotated[dict[str, str], Meta(description="environment variables for `command`")] = {}
+    cwd: Annotated[str | None, Meta(description="where `command` runs; the folder of the file when not given")] = None
+    headers: Annotated[dict[str, str], Meta(description="HTTP headers for `url`")] = {}
+    timeout: Annotated[Seconds | None, Meta(description="seconds that one of its answers may take")] = None
+    enabled: Annotated[bool, Meta(description="false leaves it out")] = True
+    tools: Annotated[Texts, Meta(description="globs of the tools that are shown, by its own names")] = ()
+
+
+Kind: TypeAlias = Literal["url", "command", "python"]
+KINDS: Final[tuple[Kind, ...]] = ("url", "command", "python")
+FIELDS_OF: Final[dict[str, tuple[Kind, ...]]] = {
+    "env": ("command",),
+    "cwd": ("command",),
+    "headers": ("url",),
+    "timeout": ("url", "command"),
+}
+"""Fields of a source that mean something for some kinds only."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceConfig:
+    """One source, resolved: `place` is its URL or file, `prefix` what its names start with, `origin` who says so."""
+
+    name: str
+    kind: Kind
+    place: str = ""
+    command: tuple[str, ...] = ()
+    prefix: str = ""
+    env: dict[str, str] = field(default_factory=dict)
+    cwd: str | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    timeout: float | None = None
+    tools: tuple[str, ...] = ()
+    origin: str = ""
+
+    @property
+    def shown(self) -> str:
+        """What it is, on one line."""
+        return " ".join(self.command) if self.kind == "command" else self.place
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All that a Gateway is built from."""
+
+    server: ServerTable = field(default_factory=ServerTable)
+    sources: tuple[SourceConfig, ...] = ()
+    path: Path | None = None

@@ -1,0 +1,252 @@
+"""The public Python client: `async with Client(target)` reaches anything that Rune can serve, and any MCP server.
+
+A target is a URL, a command as a list, a file or `mcp.json` by its path, or a `Server` in the same process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self, TypeAlias, cast
+from urllib.parse import urlsplit
+
+import msgspec
+
+from rune import __version__
+from rune.build import build, late
+from rune.client.answers import Answers, Elicit, Roots, Sample
+from rune.client.client import Connection
+from rune.client.hearing import Listening, OnLog, OnProgress, Told
+from rune.client.views import Completion, PromptResult, ReadResult, ToolResult
+from rune.config.targets import load
+from rune.errors import INTERNAL_ERROR, ConfigError, ProtocolError, TimedOut, Unavailable
+from rune.gateway import Gateway
+from rune.protocol import jsonrpc
+from rune.protocol.methods import METHODS, MODERN
+from rune.protocol.modern import Meta
+from rune.request import Emit, Handler, Request, Result
+from rune.router import Mount
+from rune.source import Filter, Source
+
+ClientTarget: TypeAlias = str | Path | Sequence[str] | Source | Handler | Gateway
+
+MAX_ROUNDS: Final = 32
+MAX_PAGES: Final = 1000
+
+
+class Client:
+    """One connection to a target.
+
+    `elicitation`, `sampling` and `roots` answer what a tool asks in between; what is not given is not offered to the
+    server. `on_progress(progress, total, message)` and `on_log(level, data, logger)` are told what a call says on its
+    way; they must return at once. `timeout` holds for each exchange.
+
+    Raises:
+        RuneError: on entering, when the target cannot be reached; the text says why and begins with its name.
+    """
+
+    def __init__(
+        self,
+        target: ClientTarget,
+        *,
+        elicitation: Elicit | None = None,
+        sampling: Sample | None = None,
+        roots: Roots | None = None,
+        on_progress: OnProgress | None = None,
+        on_log: OnLog | None = None,
+        log_level: str = "info",
+        headers: Mapping[str, str] | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout: float = 60.0,
+        name: str = "rune",
+        version: str = __version__,
+    ) -> None:
+        self._target = target
+        self._answers = Answers(elicitation, sampling, roots)
+        self._on_progress = on_progress
+        self._on_log = on_log
+        self._log_level = log_level if on_log is not None else None
+        self._headers = headers
+        self._env = env
+        self._timeout = timeout
+        self._identity = {"name": name, "version": version}
+        self._capabilities = msgspec.Raw(jsonrpc.encode(self._answers.capabilities))
+        self._client = msgspec.Raw(jsonrpc.encode(self._identity))
+        self._stack = AsyncExitStack()
+        self._handler: Handler | None = None
+        self._tokens = 0
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            self._handler = await self._open(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._handler = None
+        await self._stack.aclose()
+
+    async def _open(self, stack: AsyncExitStack) -> Handler:
+        target = self._target
+        if isinstance(target, (str, Path)):
+            scheme = urlsplit(str(target)).scheme
+            if scheme not in ("http", "https", "ws", "wss"):
+                gateway = await stack.enter_async_context(build(load([str(target)], environ=os.environ)))
+                return (await stack.enter_async_context(gateway)).handle
+        if isinstance(target, (str, list, tuple)):
+            wire = self._wire(target)
+            connection = Connection(
+                wire, identity=self._identity, capabilities=self._answers.capabilities, timeout=self._timeout
+            )
+            return (await stack.enter_async_context(connection)).handle
+        if isinstance(target, Gateway):
+            return target.handle
+        if hasattr(target, "catalog"):
+            return (await stack.enter_async_context(Gateway([Mount(cast(Source, target))]))).handle
+        if callable(target):
+            return target
+        raise ConfigError(
+            f"{target!r} is nothing to connect to", hint="give a URL, a command as a list, a file, or a Server"
+        )
+
+    def _wire(self, target: str | Sequence[str]) -> Any:
+        if not isinstance(target, str):
+            if not target:
+                raise ConfigError("an empty command", hint='give it as a list: ["npx", "-y", "some-server"]')
+            return late("command")(Path(target[0]).name, target, env=self._env)
+        name = urlsplit(target).hostname or target
+        return late("websocket" if target.startswith("ws") else "url")(name, target, headers=self._headers)
+
+    # --- requests ---
+
+    async def request(self, method: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Send any request and return its result as it came. Questions in between are answered."""
+        return (await self._ask(method, params or {})).value
+
+    async def _ask(
+        self, method: str, params: Mapping[str, Any], progress: OnProgress | None = None, timeout: float | None = None
+    ) -> Result:
+        """One request, and its retries until nothing more is asked (2026-07-28, MRTR)."""
+        encoded = {key: msgspec.Raw(jsonrpc.encode(value)) for key, value in params.items() if value is not None}
+        result = await self._send(method, encoded, progress, timeout)
+        for _ in range(MAX_ROUNDS):
+            if result.kind == "complete":
+                return result
+            if result.kind != "input_required":
+                raise ProtocolError(INTERNAL_ERROR, f"{method}: an answer of type {result.kind!r} was not asked for")
+            questions = result.value.get("inputRequests")
+            answers = None if questions is None else await self._answers.to(questions)
+            result = await self._send(method, encoded, progress, timeout, (answers, result.state))
+        raise ProtocolError(INTERNAL_ERROR, f"{method} asked more than {MAX_ROUNDS} times")
+
+    async def _send(
+        self,
+        method: str,
+        params: dict[str, msgspec.Raw],
+        progress: OnProgress | None = None,
+        timeout: float | None = None,
+        retry: tuple[dict[str, msgspec.Raw] | None, dict[str, Any]] | None = None,
+    ) -> Result:
+        handler = self._handler
+        if handler is None:
+            raise Unavailable("the client is not connected", hint="use it in `async with Client(…) as client:`")
+        request = self._new(method, params, Told(progress or self._on_progress, self._on_log))
+        if retry is not None:
+            request.answers, request.state = retry
+        limit = self._timeout if timeout is None else timeout
+        request.deadline = asyncio.get_running_loop().time() + limit
+        try:
+            # A little later: who is nearer to the delay can say better what it waited for.
+            async with asyncio.timeout_at(request.deadline + 0.5):
+                return await handler(request)
+        except TimeoutError:
+            raise TimedOut(f"no answer to {method} within {limit:g} s") from None
+
+    def _new(self, method: str, params: dict[str, msgspec.Raw], emit: Emit) -> Request:
+        self._tokens += 1
+        wants_progress = isinstance(emit, Told) and emit.on_progress is not None
+        meta = Meta(
+            version=MODERN,
+            capabilities=self._capabilities,
+            client=self._client,
+            log_level=self._log_level,
+            progress_token=self._tokens if wants_progress else None,
+        )
+        return Request(method, params, id=self._tokens, meta=meta, emit=emit)
+
+    async def _list(self, method: str) -> list[dict[str, Any]]:
+        """All pages of a list."""
+        members = METHODS[method].members
+        assert members is not None, "only list methods come here"
+        found: list[dict[str, Any]] = []
+        params: dict[str, Any] = {}
+        for _ in range(MAX_PAGES):
+            page = (await self._ask(method, params)).value
+            found.extend(page.get(members) or [])
+            if page.get("nextCursor") is None or page["nextCursor"] == params.get("cursor"):
+                break
+            params = {"cursor": page["nextCursor"]}
+        return found
+
+    async def discover(self) -> dict[str, Any]:
+        """What the server says of itself: revisions, capabilities, instructions."""
+        return await self.request("server/discover")
+
+    async def list_tools(self) -> list[dict[str, Any]]:
+        """The definitions of all tools."""
+        return await self._list("tools/list")
+
+    async def list_resources(self) -> list[dict[str, Any]]:
+        """The definitions of all resources that are listed."""
+        return await self._list("resources/list")
+
+    async def list_resource_templates(self) -> list[dict[str, Any]]:
+        """The URI templates of all other resources."""
+        return await self._list("resources/templates/list")
+
+    async def list_prompts(self) -> list[dict[str, Any]]:
+        """The definitions of all prompts."""
+        return await self._list("prompts/list")
+
+    async def call_tool(
+        self,
+        name: str,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        progress: OnProgress | None = None,
+        timeout: float | None = None,
+    ) -> ToolResult:
+        """Call a tool. One that fails answers with `is_error`; one that does not exist raises."""
+        params = {"name": name, "arguments": dict(arguments or {})}
+        return ToolResult(await self._ask("tools/call", params, progress, timeout))
+
+    async def read_resource(self, uri: str) -> ReadResult:
+        """Read a resource."""
+        return ReadResult(await self._ask("resources/read", {"uri": uri}))
+
+    async def get_prompt(self, name: str, arguments: Mapping[str, str] | None = None) -> PromptResult:
+        """Get a prompt, filled in."""
+        return PromptResult(await self._ask("prompts/get", {"name": name, "arguments": dict(arguments or {})}))
+
+    async def complete(
+        self, ref: Mapping[str, Any], argument: Mapping[str, str], context: Mapping[str, Any] | None = None
+    ) -> Completion:
+        """Suggestions for an argument of a prompt or of a resource template."""
+        params = {"ref": dict(ref), "argument": dict(argument), "context": context}
+        return Completion(await self._ask("completion/complete", params))
+
+    def listen(
+        self, *, tools: bool = False, prompts: bool = False, resources: bool = False, uris: Sequence[str] = ()
+    ) -> Listening:
+        """Hear of changes: `async with client.listen(tools=True) as notes:` and `async for note in notes:`."""
+        if self._handler is None:
+            raise Unavailable("the client is not connected", hint="use it in `async with Client(…) as client:`")
+        wanted = Filter(tools, prompts, resources, frozenset(uris))
+        params = {"notifications": msgspec.Raw(jsonrpc.encode(wanted.wire()))}
+        return Listening(self._handler, self._new("subscriptions/listen", params, Emit()), self._timeout)

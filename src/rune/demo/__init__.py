@@ -1,0 +1,1 @@
+"""The tools that are served when there is nothing else to serve."""

@@ -1,0 +1,180 @@
+"""What flows through Rune: a Request goes down, a Result comes back, Notes leave early by `request.emit`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping
+from copy import copy
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias
+
+import msgspec
+
+from rune.errors import INVALID_PARAMS, ProtocolError
+from rune.protocol.modern import NO_META, Meta
+
+if TYPE_CHECKING:
+    from rune.source import Target
+
+Params: TypeAlias = dict[str, msgspec.Raw]
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+_decode_str = msgspec.json.Decoder(str).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks. `subject` owns whatever is kept for this caller: caches, parked calls, tasks, sessions."""
+
+    subject: str
+    scopes: frozenset[str] = frozenset()
+    claims: Mapping[str, Any] = field(default_factory=dict)
+
+
+ANONYMOUS = Caller("anonymous")
+
+
+class Note(NamedTuple):
+    """A notification on its way to the client: a method of the 2026-07-28 dialect and its params as JSON."""
+
+    method: str
+    params: bytes = b"{}"
+
+
+class Emit:
+    """Where the notes of one request go. This base drops them: for callers that cannot be told anything."""
+
+    __slots__ = ()
+
+    def __call__(self, note: Note) -> None:
+        """Send without waiting; what does not fit into the bounded queue is coalesced or dropped."""
+
+    async def room(self) -> None:
+        """Wait until the queue has room again. Only producers of chunks wait; progress and logs never do."""
+
+    def release(self) -> None:
+        """Let the client poll instead of holding a stream open, where its revision can (2025-11-25)."""
+
+
+SILENT = Emit()
+
+
+class Request:
+    """One thing that a client asks, in the dialect of 2026-07-28, whichever revision the client speaks.
+
+    `params` holds the members of `params` still encoded, `_meta` among them; `meta` is the part of `_meta` that Rune
+    reads. `answers` and `state` are the opened `inputResponses` and `requestState` of a retry.
+    """
+
+    __slots__ = (
+        "_capabilities", "answers", "caller", "deadline", "emit", "headers", "id", "meta", "method", "params", "state",
+        "target",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        method: str,
+        params: Params | None = None,
+        *,
+        id: int | str | None = None,
+        meta: Meta = NO_META,
+        caller: Caller = ANONYMOUS,
+        headers: Mapping[bytes, bytes] | None = None,
+        emit: Emit = SILENT,
+    ) -> None:
+        self.method = method
+        self.params: Params = {} if params is None else params
+        self.id = id
+        self.meta = meta
+        self.caller = caller
+        self.headers = headers
+        self.emit = emit
+        self.target: Target | None = None
+        self.deadline: float | None = None
+        self.answers: dict[str, msgspec.Raw] | None = None
+        self.state: dict[str, Any] = {}
+        self._capabilities: dict[str, Any] | None = None
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some attributes changed."""
+        other = copy(self)
+        for name, value in changes.items():
+            setattr(other, name, value)
+        return other
+
+    def text(self, key: str) -> str:
+        """A required string parameter.
+
+        Raises:
+            ProtocolError: -32602 when it is missing or no string.
+        """
+        raw = self.params.get(key)
+        if raw is None:
+            raise ProtocolError(INVALID_PARAMS, f"params.{key} is missing")
+        try:
+            return _decode_str(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise ProtocolError(INVALID_PARAMS, f"params.{key} must be a string") from None
+
+    def value(self, key: str, default: Any = None) -> Any:
+        """A parameter as a Python value, `default` when it is absent."""
+        raw = self.params.get(key)
+        if raw is None:
+            return default
+        try:
+            return _decode(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise ProtocolError(INVALID_PARAMS, f"params.{key}: {error}") from None
+
+    @property
+    def capabilities(self) -> dict[str, Any]:
+        """What the client declared for this very request (ClientCapabilities)."""
+        if self._capabilities is None:
+            raw = self.meta.capabilities
+            self._capabilities = _decode(raw) if bytes(raw) else {}
+        return self._capabilities
+
+    def declares(self, extension: str) -> bool:
+        """Whether the client declared an extension, for example `io.modelcontextprotocol/tasks`."""
+        extensions = self.capabilities.get("extensions")
+        return isinstance(extensions, dict) and extension in extensions
+
+
+class Result:
+    """What goes back: the JSON object of the result, still encoded until somebody reads it.
+
+    `kind` is its `resultType`. An `input_required` result carries in `state` what each layer wants to find again on the
+    retry; the rim seals it into `requestState`. `memo` is for the rims: encodings of this very object, kept with it.
+    """
+
+    __slots__ = ("_value", "kind", "memo", "raw", "state")
+
+    def __init__(self, raw: bytes, kind: str = "complete", state: dict[str, Any] | None = None) -> None:
+        self.raw = raw
+        self.kind = kind
+        self.state: dict[str, Any] = {} if state is None else state
+        self.memo: dict[str, bytes] | None = None
+        self._value: dict[str, Any] | None = None
+
+    @classmethod
+    def of(cls, value: Mapping[str, Any], kind: str = "complete", state: dict[str, Any] | None = None) -> Self:
+        """A result from a Python value; `resultType` is added."""
+        return cls(_encode({"resultType": kind, **value}), kind, state)
+
+    @classmethod
+    def ask(cls, questions: Mapping[str, Any], state: dict[str, Any] | None = None) -> Self:
+        """Questions to the user or the client: key -> `{"method": …, "params": …}` (2026-07-28, MRTR)."""
+        value: dict[str, Any] = {"resultType": "input_required"}
+        if questions:
+            value["inputRequests"] = questions
+        return cls(_encode(value), "input_required", state)
+
+    @property
+    def value(self) -> dict[str, Any]:
+        """The result as Python values, decoded once."""
+        if self._value is None:
+            self._value = _decode(self.raw)
+        return self._value
+
+
+Handler: TypeAlias = Callable[[Request], Coroutine[Any, Any, Result]]

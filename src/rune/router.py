@@ -1,0 +1,294 @@
+"""Resolves an exposed name to (source, own name) and merges what the sources offer into the view of one caller."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from time import monotonic
+from typing import Any, Final
+
+import msgspec
+
+from rune.errors import INVALID_PARAMS, ConfigError, NotFound, ProtocolError, RuneError
+from rune.protocol.uritemplate import Template
+from rune.request import Request, Result
+from rune.seal import Seal
+from rune.source import Catalog, Item, Source, Target
+
+log = logging.getLogger("rune.router")
+
+NAME_LIMIT: Final = 64
+REFRESH: Final = 1.0
+"""Seconds until sources with a ttl of 0 are asked again for their catalog; changes they announce count at once."""
+
+_encode = msgspec.json.Encoder().encode
+_decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A source in its place: the prefix of its names, and globs of the tools that are shown (all when empty)."""
+
+    source: Source
+    prefix: str = ""
+    tools: tuple[str, ...] = ()
+
+
+class View:
+    """What one caller sees: names to targets, and the encoded pages of the lists. Built whole, replaced whole."""
+
+    def __init__(self, mounts: Sequence[Mount], catalogs: Sequence[Catalog | None], page_size: int, seal: Seal) -> None:
+        self.catalogs = tuple(catalogs)
+        self.expires = 0.0
+        self.tools: dict[str, Target] = {}
+        self.prompts: dict[str, Target] = {}
+        self.resources: dict[str, Target] = {}
+        self.templates: list[tuple[Template, Target]] = []
+        self.readers: list[Source] = []
+        self.hidden: list[str] = []
+        self.bare: dict[str, Target | None] = {}
+        self._members: dict[str, list[tuple[str, bytes]]] = {
+            "tools": [], "prompts": [], "resources": [], "resourceTemplates": [],
+        }  # fmt: skip
+        self._pages: dict[tuple[str, int], Result] = {}
+        self._page_size = page_size
+        self._seal = seal
+        present = [(mount, catalog) for mount, catalog in zip(mounts, catalogs, strict=True) if catalog is not None]
+        for mount, catalog in present:
+            self._add(mount, catalog)
+        # A source that cannot be asked now may come back: what is missing must not be cached for long.
+        whole = len(present) == len(mounts)
+        self.ttl = min((catalog.ttl for _, catalog in present), default=0) if whole else 0
+        self.scope = "private" if any(catalog.scope == "private" for _, catalog in present) else "public"
+
+    def _add(self, mount: Mount, catalog: Catalog) -> None:
+        source = mount.source
+        for item in catalog.tools:
+            if not mount.tools or any(fnmatchcase(item.name, pattern) for pattern in mount.tools):
+                self._name("tools", self.tools, mount, item)
+                self.bare[item.name] = (
+                    None if item.name in self.bare else self.tools.get(exposed(mount.prefix, item.name))
+                )
+        for item in catalog.prompts:
+            self._name("prompts", self.prompts, mount, item)
+        for item in catalog.resources:
+            if item.name in self.resources:
+                self._hide(source, item.name)
+                continue
+            self.resources[item.name] = Target(source, item.name, item)
+            self._members["resources"].append((item.name, item.raw))
+        for item in catalog.templates:
+            try:
+                self.templates.append((Template(item.name), Target(source, item.name, item)))
+            except ConfigError as error:
+                log.warning("%s: %s", source.name, error)
+                continue
+            self._members["resourceTemplates"].append((item.name, item.raw))
+        if catalog.resources or catalog.templates or catalog.subscribe or catalog.reads:
+            self.readers.append(source)
+
+    def _name(self, kind: str, table: dict[str, Target], mount: Mount, item: Item) -> None:
+        name = exposed(mount.prefix, item.name)
+        if name in table:
+            self._hide(mount.source, name)
+            return
+        table[name] = Target(mount.source, item.name, item)
+        self._members[kind].append((name, item.raw if name == item.name else renamed(item.raw, name)))
+
+    def _hide(self, source: Source, name: str) -> None:
+        self.hidden.append(name)
+        log.warning("%s: %s is hidden, another source already offers that name", source.name, name)
+
+    def page(self, members: str, cursor: str | None) -> Result:
+        """One page of a list, encoded once for all who see this view.
+
+        Raises:
+            ProtocolError: -32602 for a cursor that is not ours.
+        """
+        start = 0 if cursor is None else self._start(members, cursor)
+        page = self._pages.get((members, start))
+        if page is None:
+            page = self._pages[members, start] = self._encode(members, start)
+        return page
+
+    def _encode(self, members: str, start: int) -> Result:
+        items = self._members[members]
+        end = start + self._page_size
+        value: dict[str, Any] = {
+            "resultType": "complete",
+            members: [msgspec.Raw(raw) for _, raw in items[start:end]],
+            "ttlMs": self.ttl,
+            "cacheScope": self.scope,
+        }
+        if end < len(items):
+            value["nextCursor"] = self._seal.sign("cursor", f"{members}:{end}:{items[end - 1][0]}")
+        return Result(_encode(value))
+
+    def _start(self, members: str, cursor: str) -> int:
+        """Where a page starts: after the name it was cut at, so that a list that changed in between loses nothing."""
+        text = self._seal.verify("cursor", cursor)
+        kind, _, rest = (text or "").partition(":")
+        if kind != members:
+            raise ProtocolError(INVALID_PARAMS, "invalid cursor", hint="start again without a cursor")
+        number, _, last = rest.partition(":")
+        items = self._members[members]
+        start = min(int(number), len(items))
+        if start and items[start - 1][0] == last:
+            return start
+        return next((index + 1 for index, (name, _) in enumerate(items) if name == last), start)
+
+
+class Router:
+    """The bottom of the chain: hands a resolved request to its source."""
+
+    def __init__(self, mounts: Sequence[Mount], seal: Seal, page_size: int) -> None:
+        self.mounts = tuple(mounts)
+        self._seal = seal
+        self._page_size = page_size
+        self._views: dict[str, View] = {}
+        self._refreshing: dict[str, asyncio.Task[View]] = {}
+        self._private = False
+        self._changes = 0
+
+    def changed(self) -> None:
+        """A source has changed: the next request builds its view anew."""
+        self._changes += 1
+        for view in self._views.values():
+            view.expires = 0.0
+
+    def _key(self, request: Request) -> str:
+        return request.caller.subject if self._private else ""
+
+    def fresh(self, request: Request) -> View | None:
+        """The view of this caller where it is still good, without waiting."""
+        view = self._views.get(self._key(request))
+        return view if view is not None and monotonic() < view.expires else None
+
+    async def view(self, request: Request) -> View:
+        """What the caller of this request sees, from the last look unless a source has changed or its ttl is over."""
+        view = self.fresh(request)
+        if view is not None:
+            return view
+        key = self._key(request)
+        task = self._refreshing.get(key)
+        if task is None:
+            task = asyncio.create_task(self._refresh(key, request))
+            self._refreshing[key] = task
+            task.add_done_callback(lambda _: self._refreshing.pop(key, None))
+        return await asyncio.shield(task)
+
+    async def _refresh(self, key: str, request: Request) -> View:
+        asked = Request("catalog", caller=request.caller, meta=request.meta)
+        changes = self._changes
+        catalogs = await asyncio.gather(*(_catalog(mount.source, asked) for mount in self.mounts))
+        self._private = self._private or any(catalog and catalog.scope == "private" for catalog in catalogs)
+        key = self._key(request)
+        view = self._views.get(key)
+        if view is None or any(old is not new for old, new in zip(view.catalogs, catalogs, strict=True)):
+            view = View(self.mounts, catalogs, self._page_size, self._seal)
+            if len(self._views) >= 1024:
+                self._views.pop(next(iter(self._views)))
+            self._views[key] = view
+        # A change that came while the sources were being asked may not be in their answers.
+        if changes == self._changes:
+            view.expires = monotonic() + max(view.ttl / 1000, REFRESH)
+        return view
+
+    async def resolve(self, request: Request) -> Target:
+        """The target of a request that names one.
+
+        Raises:
+            NotFound: when this caller sees no such thing.
+        """
+        view = self.fresh(request) or await self.view(request)
+        match request.method:
+            case "tools/call":
+                name = request.text("name")
+                target = view.tools.get(name) or view.bare.get(name)
+                if target is None:
+                    raise NotFound(f"unknown tool: {name}")
+                return target
+            case "prompts/get":
+                return self._prompt(view, request.text("name"))
+            case "resources/read":
+                return self._resource(view, request.text("uri"))
+            case _:
+                return self._reference(view, request)
+
+    def _prompt(self, view: View, name: str) -> Target:
+        target = view.prompts.get(name)
+        if target is None:
+            raise NotFound(f"unknown prompt: {name}")
+        return target
+
+    def _resource(self, view: View, uri: str) -> Target:
+        """Listed, then by template, then the first source with resources, in the order of the config."""
+        target = view.resources.get(uri)
+        if target is not None:
+            return target
+        for template, candidate in view.templates:
+            if template.match(uri) is not None:
+                return Target(candidate.source, uri, candidate.item)
+        if view.readers:
+            return Target(view.readers[0], uri)
+        raise NotFound(f"unknown resource: {uri}", data={"uri": uri})
+
+    def _reference(self, view: View, request: Request) -> Target:
+        """What a completion is about; the reference itself is rewritten to the source's own name by the caller."""
+        ref = request.value("ref")
+        if isinstance(ref, dict) and ref.get("type") == "ref/prompt" and isinstance(ref.get("name"), str):
+            return self._prompt(view, ref["name"])
+        if isinstance(ref, dict) and ref.get("type") == "ref/resource" and isinstance(ref.get("uri"), str):
+            uri = ref["uri"]
+            for template, target in view.templates:
+                if template.text == uri:
+                    return target
+            return self._resource(view, uri)
+        raise ProtocolError(INVALID_PARAMS, "params.ref must be a ref/prompt or a ref/resource")
+
+    async def handle(self, request: Request) -> Result:
+        """Hand a resolved request to its source."""
+        target = request.target
+        assert target is not None, "a request is resolved before it is routed"
+        if target.item is None:
+            return await self._read_anywhere(request)
+        return await target.source.handle(request)
+
+    async def _read_anywhere(self, request: Request) -> Result:
+        """A URI that nobody lists: ask the sources with resources, in the order of the config."""
+        view = await self.view(request)
+        uri = request.text("uri")
+        for source in view.readers:
+            try:
+                return await source.handle(request.replace(target=Target(source, uri)))
+            except NotFound:
+                continue
+        raise NotFound(f"unknown resource: {uri}", data={"uri": uri})
+
+
+def exposed(prefix: str, name: str) -> str:
+    """The name under which clients see a tool or prompt: at most 64 characters, told apart by a digest when cut."""
+    full = prefix + name
+    if len(full) <= NAME_LIMIT or not prefix:
+        return full
+    return f"{full[: NAME_LIMIT - 7]}_{hashlib.sha256(full.encode()).hexdigest()[:6]}"
+
+
+def renamed(definition: bytes, name: str) -> bytes:
+    """A definition under another name, everything else byte for byte."""
+    members: dict[str, Any] = dict(_decode_object(definition))
+    members["name"] = name
+    return _encode(members)
+
+
+async def _catalog(source: Source, request: Request) -> Catalog | None:
+    """A source that cannot say what it offers never hides the others; doctor and the log say why."""
+    try:
+        return await source.catalog(request)
+    except RuneError as error:
+        log.warning("%s", error)
+        return None

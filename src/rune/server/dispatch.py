@@ -1,0 +1,162 @@
+"""A modern request comes in as an envelope and leaves as a frame: checks, Request, handler, errors.
+
+All wires call this one: the HTTP endpoint, stdio and WebSocket.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from rune.errors import INVALID_PARAMS, ProtocolError, RuneError
+from rune.protocol import jsonrpc, modern
+from rune.protocol.jsonrpc import Envelope, Id, error_frame, result_frame
+from rune.protocol.methods import MODERN_METHODS
+from rune.request import ANONYMOUS, Caller, Handler, Request, Result
+from rune.seal import Seal
+from rune.server.reply import ListenEmit, Reply
+from rune.server.run import Ended, Guard, run
+
+LISTEN: Final = "subscriptions/listen"
+_MAX_ANSWERS: Final = 256
+
+
+class Answer(NamedTuple):
+    """A frame and the HTTP status it has where there is HTTP."""
+
+    frame: bytes
+    status: int = 200
+
+
+class Dispatcher:
+    """What the wires share: the handler, the seal, the limits, and the listens that a shutdown must end."""
+
+    def __init__(
+        self, handler: Handler, seal: Seal, server_info: Mapping[str, Any], *, timeout: float | None = 60.0
+    ) -> None:
+        self.handler = handler
+        self.seal = seal
+        self.timeout = timeout
+        self.listens: set[Guard] = set()
+        self.draining = False
+        self.server_info = server_info
+        self._server = b'"%b":%b' % (modern.SERVER_KEY.encode(), jsonrpc.encode(server_info))
+        self._tail = b',"_meta":{%b}}' % self._server
+
+    async def answer(
+        self, envelope: Envelope, reply: Reply, headers: Mapping[bytes, bytes] | None = None, caller: Caller = ANONYMOUS
+    ) -> Answer | None:
+        """Answer one modern request; None when nothing may be sent any more because it was cancelled.
+
+        `headers` are those of an HTTP request, None on other wires.
+        """
+        id = envelope.id if envelope.id is not msgspec.UNSET else None
+        try:
+            request = self._read(envelope, headers, caller)
+        except ProtocolError as error:
+            return Answer(_error(id, error), modern.HTTP_STATUS.get(error.code, 400))
+        request.id = id
+        if request.method == LISTEN:
+            return await self._listen(request, reply)
+        request.emit = reply
+        try:
+            result = await run(self.handler, request, Guard(self.timeout, reply.suspended))
+            return Answer(result_frame(id, self._dress(request, result)))
+        except Ended:
+            return None
+        except RuneError as error:
+            return Answer(_error(id, error), modern.HTTP_STATUS.get(error.code, 200))
+
+    async def _listen(self, request: Request, reply: Reply) -> Answer | None:
+        """A call that lasts until the client or the server ends it; the server does so with a result."""
+        request.emit = ListenEmit(reply, request.id)
+        guard = Guard(None, reply.suspended)
+        self.listens.add(guard)
+        closing = b'{"resultType":"complete","_meta":{"%b":%b,%b}}' % (
+            modern.SUBSCRIPTION_KEY.encode(),
+            jsonrpc.encode(request.id),
+            self._server,
+        )
+        try:
+            await run(self.handler, request, guard)
+            return Answer(result_frame(request.id, closing))
+        except Ended:
+            return Answer(result_frame(request.id, closing)) if guard.reason == "drain" else None
+        except RuneError as error:
+            return Answer(_error(request.id, error), modern.HTTP_STATUS.get(error.code, 200))
+        finally:
+            self.listens.discard(guard)
+
+    def _read(self, envelope: Envelope, headers: Mapping[bytes, bytes] | None, caller: Caller) -> Request:
+        method: str = envelope.method  # type: ignore[assignment]
+        try:
+            params = jsonrpc.read_object(envelope.params)
+        except ProtocolError as error:
+            raise ProtocolError(INVALID_PARAMS, error.message) from None
+        meta = modern.read_meta(params)
+        if headers is not None:
+            modern.check_headers(headers, meta, method, params)
+        meta = modern.check_meta(meta, method)
+        row = MODERN_METHODS.get(method) or modern.find_method(method)
+        request = Request(method, params, meta=meta, caller=caller, headers=headers)
+        if row.asks and ("requestState" in params or "inputResponses" in params):
+            self._reopen(request)
+        return request
+
+    def _reopen(self, request: Request) -> None:
+        """A retry: open what was sealed and look at the answers."""
+        if "requestState" in request.params:
+            request.state = self.seal.open_state(request.text("requestState"), request)
+        answers = request.params.get("inputResponses")
+        if answers is not None:
+            try:
+                request.answers = msgspec.json.decode(answers, type=dict[str, msgspec.Raw])
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                raise ProtocolError(INVALID_PARAMS, "params.inputResponses must be an object") from None
+            if len(request.answers) > _MAX_ANSWERS:
+                raise ProtocolError(INVALID_PARAMS, f"params.inputResponses has more than {_MAX_ANSWERS} members")
+
+    def _dress(self, request: Request, result: Result) -> bytes:
+        """The result as a modern client gets it: with serverInfo and a sealed requestState."""
+        raw = result.raw
+        if result.kind == "input_required" and result.state:
+            raw = jsonrpc.splice(raw, b'"requestState":' + jsonrpc.encode(self.seal.state(result.state, request)))
+        elif request.method == "tools/list" and b'"execution"' in raw:
+            memo = result.memo
+            if memo is None:
+                memo = result.memo = {}
+            if "modern" not in memo:
+                memo["modern"] = without_execution(raw)
+            raw = memo["modern"]
+        # A result is never empty: it has its resultType.
+        if b'"_meta"' not in raw:
+            return raw[:-1] + self._tail if raw.endswith(b"}") else raw.rstrip()[:-1] + self._tail
+        return raw if modern.SERVER_KEY.encode() in raw else self._with_server(raw)
+
+    def _with_server(self, raw: bytes) -> bytes:
+        """A result that may have a `_meta` of its own at the top."""
+        members = jsonrpc.read_object(raw)
+        meta = bytes(members.pop("_meta", b"{}"))
+        return jsonrpc.splice(jsonrpc.encode(members), b'"_meta":' + jsonrpc.splice(meta, self._server))
+
+    def drain(self) -> None:
+        """The server stops: every listen is answered and ends."""
+        self.draining = True
+        for guard in tuple(self.listens):
+            guard.end("drain")
+
+
+def _error(id: Id, error: RuneError) -> bytes:
+    return error_frame(id, error.code, error.message, error.data)
+
+
+def without_execution(raw: bytes) -> bytes:
+    """tools/list without `execution`, which this revision has no more."""
+    members: dict[str, Any] = dict(jsonrpc.read_object(raw))
+    tools = msgspec.json.decode(members["tools"], type=list[dict[str, msgspec.Raw]])
+    for tool in tools:
+        tool.pop("execution", None)
+    members["tools"] = tools
+    return jsonrpc.encode(members)

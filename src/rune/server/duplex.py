@@ -1,0 +1,211 @@
+"""The loop for wires that carry frames both ways: stdio, WebSocket, memory, HTTP+SSE. The era is told per message."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from typing import Any, Final
+
+import msgspec
+
+from rune.errors import INVALID_REQUEST, ProtocolError
+from rune.protocol import jsonrpc, modern
+from rune.protocol.jsonrpc import Envelope, Id, Malformed, error_frame, note_frame
+from rune.protocol.methods import LEGACY
+from rune.request import ANONYMOUS, Caller
+from rune.server.dispatch import LISTEN, Dispatcher
+from rune.server.legacy.batch import answer_batch
+from rune.server.legacy.session import Session
+from rune.server.reply import Reply
+from rune.server.run import Guard
+from rune.wires import Way
+
+IN_FLIGHT: Final = 1024
+"""Requests of one connection that may run at the same time; the next one is refused."""
+
+EAGER: Final = sys.version_info >= (3, 12)
+
+
+class Duplex(Reply):
+    """One connection: its requests in flight and, once a legacy client has shaken hands, its session."""
+
+    __slots__ = ("_dispatcher", "_jobs", "_loop", "_way", "calls", "caller", "session")
+
+    def __init__(self, dispatcher: Dispatcher, way: Way, caller: Caller = ANONYMOUS) -> None:
+        self.caller = caller
+        self.session: Session | None = None
+        self._dispatcher = dispatcher
+        self._way = way
+        self._loop = asyncio.get_running_loop()
+        self.calls: dict[Id, Guard | None] = {}
+        self._jobs: set[asyncio.Task[None]] = set()
+
+    def push(self, frame: bytes, method: str) -> None:
+        """Whatever belongs to a request goes out on the one connection there is."""
+        self._way.write(frame, method)
+
+    async def room(self) -> None:
+        await self._way.room()
+
+    def feed(self, data: bytes) -> None:
+        """Take one frame; its answer goes out when it is there."""
+        try:
+            envelope = jsonrpc.read(data)
+        except Malformed as error:
+            self._malformed(data, error)
+            return
+        if b"io.modelcontextprotocol/protocolVersion" in data and _modern(envelope):
+            self._modern(envelope)
+        else:
+            self._legacy(envelope)
+
+    def _malformed(self, data: bytes, error: Malformed) -> None:
+        """No message, or a batch."""
+        try:
+            if error.code == INVALID_REQUEST and self._batch(data):
+                return
+        except Malformed as worse:
+            error = worse
+        self.push(error_frame(error.id, error.code, error.message), "")
+
+    def oversize(self, limit: int) -> None:
+        """A frame was too large to be read."""
+        self.push(error_frame(None, INVALID_REQUEST, f"a message is larger than {limit} bytes (server.max_body)"), "")
+
+    def _modern(self, envelope: Envelope) -> None:
+        id = envelope.id if envelope.id is not msgspec.UNSET else None
+        if not envelope.is_request:
+            if envelope.method == "notifications/cancelled":
+                self._cancel(envelope)
+        elif id in self.calls:
+            self.push(error_frame(id, INVALID_REQUEST, f"id {id} is already in use"), "")
+        elif len(self.calls) >= IN_FLIGHT:
+            self.push(error_frame(id, INVALID_REQUEST, f"more than {IN_FLIGHT} requests at the same time"), "")
+        else:
+            self.calls[id] = None
+            self._start(self._answer(envelope, id))
+
+    async def _answer(self, envelope: Envelope, id: Id) -> None:
+        try:
+            answer = await self._dispatcher.answer(envelope, Line(self, id), caller=self.caller)
+        finally:
+            del self.calls[id]
+        if answer is not None:
+            self._way.write(answer.frame, "")
+            if envelope.method == LISTEN and self._dispatcher.draining:
+                # The result ends it for some clients, this for the others (2026-07-28, cancellation and subscriptions).
+                self._way.write(note_frame("notifications/cancelled", jsonrpc.encode({"requestId": id})), "")
+
+    def _cancel(self, envelope: Envelope) -> None:
+        """notifications/cancelled; an id that is not in flight is ignored."""
+        try:
+            raw = jsonrpc.read_object(envelope.params).get("requestId")
+            id = msgspec.json.decode(raw, type=int | str) if raw is not None else None
+        except (ProtocolError, msgspec.DecodeError):
+            return
+        guard = self.calls.get(id)
+        if guard is not None:
+            guard.end("gone")
+        elif self.session is not None:
+            self.session.notify(envelope)
+
+    def _legacy(self, envelope: Envelope) -> None:
+        if self.session is None:
+            self.session = Session(self._dispatcher, self.caller, self)
+        if envelope.is_request:
+            if len(self.session.calls) >= IN_FLIGHT:
+                self.push(error_frame(_id(envelope), INVALID_REQUEST, f"more than {IN_FLIGHT} requests at once"), "")
+                return
+            self._start(self._answer_legacy(self.session, envelope))
+        elif envelope.is_notification:
+            if envelope.method == "notifications/cancelled":
+                self._cancel(envelope)
+            elif self.session.revision:
+                # The only other notification that matters says that the client is ready for ours.
+                self.session.listening()
+        else:
+            self.session.respond(envelope)
+
+    async def _answer_legacy(self, session: Session, envelope: Envelope) -> None:
+        frame = await session.answer(envelope, self)
+        if frame is not None:
+            self._way.write(frame, "")
+
+    def _batch(self, data: bytes) -> bool:
+        """A batch of the one revision that has them."""
+        if self.session is None:
+            return False
+        job = answer_batch(self.session, data, self)
+        if job is None:
+            return False
+        self._start(self._write_later(job))
+        return True
+
+    async def _write_later(self, job: Coroutine[Any, Any, bytes | None]) -> None:
+        frame = await job
+        if frame is not None:
+            self._way.write(frame, "")
+
+    def _start(self, job: Coroutine[Any, Any, None]) -> None:
+        if EAGER:
+            task = asyncio.Task(job, loop=self._loop, eager_start=True)  # type: ignore[call-arg, unused-ignore]
+            if task.done():
+                task.result()
+                return
+        else:
+            task = self._loop.create_task(job)
+        self._jobs.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._jobs.discard(task)
+        if not task.cancelled():
+            task.result()
+
+    async def finish(self, patience: float) -> None:
+        """Let what is in flight end, for a while; listens are told by the dispatcher's drain."""
+        if self._jobs:
+            await asyncio.wait(self._jobs, timeout=patience)
+
+    async def close(self) -> None:
+        """The client is gone: end everything that it asked for."""
+        jobs = tuple(self._jobs)
+        for job in jobs:
+            job.cancel()
+        if self.session is not None:
+            await self.session.close()
+        if jobs:
+            await asyncio.wait(jobs, timeout=5)
+
+
+class Line(Reply):
+    """The reply of one modern request on a shared connection."""
+
+    __slots__ = ("_duplex", "_id")
+
+    def __init__(self, duplex: Duplex, id: Id) -> None:
+        self._duplex = duplex
+        self._id = id
+
+    def push(self, frame: bytes, method: str) -> None:
+        self._duplex.push(frame, method)
+
+    async def room(self) -> None:
+        await self._duplex.room()
+
+    def suspended(self, guard: Guard) -> None:
+        self._duplex.calls[self._id] = guard
+
+
+def _id(envelope: Envelope) -> Id:
+    return envelope.id if envelope.id is not msgspec.UNSET else None
+
+
+def _modern(envelope: Envelope) -> bool:
+    """Whether the message itself carries the modern `_meta`."""
+    try:
+        meta = modern.read_meta(jsonrpc.read_object(envelope.params))
+    except ProtocolError:
+        return True
+    return meta is not None and meta.version is not None and meta.version not in LEGACY

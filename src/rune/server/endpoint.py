@@ -1,0 +1,162 @@
+"""The HTTP endpoint, independent of its carrier: guards, tells the eras apart, and answers one exchange at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from rune.auth.guard import Guard as Gate
+from rune.errors import INVALID_PARAMS, INVALID_REQUEST, ProtocolError
+from rune.protocol import jsonrpc, modern
+from rune.protocol.jsonrpc import Envelope, error_frame
+from rune.protocol.methods import LEGACY, MODERN
+from rune.request import ANONYMOUS, Caller
+from rune.server.dispatch import LISTEN, Dispatcher
+from rune.server.exchange import JSON, Out, SseWriter, StreamReply, prefers_sse
+from rune.server.legacy.http import LegacyHttp
+
+_MODERN: Final = MODERN.encode()
+_CONTENT_TYPE: Final = b"application/json"
+_ONCE: Final = (b"host", b"origin", b"mcp-session-id", b"content-type", b"last-event-id")
+KEEP_ALIVE: Final = 20.0
+"""Seconds between comments on open streams, so that a client that is gone is noticed."""
+
+
+class Endpoint:
+    """What `/mcp` does with a POST, GET or DELETE. A carrier brings headers, body and an Out."""
+
+    def __init__(self, dispatcher: Dispatcher, legacy: LegacyHttp, gate: Gate) -> None:
+        self.dispatcher = dispatcher
+        self.legacy = legacy
+        self.gate = gate
+        self._streams: set[SseWriter] = set()
+        self._ticker: asyncio.Task[None] | None = None
+
+    async def refused(self, headers: Mapping[bytes, bytes], out: Out) -> bool:
+        """Host and Origin; True when the exchange has been answered."""
+        reason = self.gate.refuse(headers)
+        if reason is None:
+            return False
+        await out.respond(403, error_frame(None, INVALID_REQUEST, reason))
+        return True
+
+    async def post(self, headers: Mapping[bytes, bytes], body: bytes, out: Out, caller: Caller = ANONYMOUS) -> None:
+        """Answer one POST. The caller of this method has read the whole body and kept its size within the limit."""
+        if await self.refused(headers, out):
+            return
+        content_type = headers.get(b"content-type", b"")
+        if content_type != _CONTENT_TYPE and content_type.split(b";")[0].strip().lower() != _CONTENT_TYPE:
+            await out.respond(415, error_frame(None, INVALID_REQUEST, "content-type must be application/json"))
+            return
+        try:
+            envelope = jsonrpc.read(body)
+        except jsonrpc.Malformed as error:
+            await self._malformed(error, headers, body, out, caller)
+            return
+        if headers.get(modern.VERSION_HEADER) == _MODERN or _is_modern(headers, envelope):
+            await self._modern(envelope, headers, out, caller)
+        else:
+            await self._legacy(envelope, headers, out, caller)
+
+    async def _malformed(
+        self, error: jsonrpc.Malformed, headers: Mapping[bytes, bytes], body: bytes, out: Out, caller: Caller
+    ) -> None:
+        """No message, or a batch of a legacy session."""
+        try:
+            if error.code == INVALID_REQUEST and await self.legacy.batch(headers, body, out, caller):
+                return
+        except jsonrpc.Malformed as worse:
+            error = worse
+        await out.respond(400, error_frame(error.id, error.code, error.message))
+
+    async def _modern(self, envelope: Envelope, headers: Mapping[bytes, bytes], out: Out, caller: Caller) -> None:
+        if not envelope.is_request:
+            if envelope.is_notification:
+                await out.respond(202, b"", ())
+            else:
+                await out.respond(
+                    400, error_frame(None, INVALID_REQUEST, "a client sends no responses in this revision")
+                )
+            return
+        reply = StreamReply(out, prefers_sse(headers), self._keep if envelope.method == LISTEN else None)
+        await reply.finish(await self.dispatcher.answer(envelope, reply, headers, caller))
+
+    async def _legacy(self, envelope: Envelope, headers: Mapping[bytes, bytes], out: Out, caller: Caller) -> None:
+        version = _body_version(envelope)
+        if version in LEGACY and b"mcp-session-id" not in headers and envelope.is_request:
+            # Not specified: -32022 would contradict the list of supported versions, which names this one.
+            id = envelope.id if envelope.id is not msgspec.UNSET else None
+            await out.respond(400, error_frame(id, INVALID_PARAMS, f"version {version} needs initialize"))
+            return
+        await self.legacy.post(envelope, headers, out, caller)
+
+    async def get(self, headers: Mapping[bytes, bytes], out: Out, caller: Caller = ANONYMOUS) -> None:
+        """The standing stream of a legacy session; nothing else may GET."""
+        if not await self.refused(headers, out):
+            await self.legacy.get(headers, out, caller, self._keep)
+
+    async def delete(self, headers: Mapping[bytes, bytes], out: Out, caller: Caller = ANONYMOUS) -> None:
+        """The end of a legacy session."""
+        if not await self.refused(headers, out):
+            await self.legacy.delete(headers, out, caller)
+
+    def _keep(self, stream: SseWriter) -> None:
+        """Send comments on a stream that stays open for long."""
+        self._streams.add(stream)
+        if self._ticker is None or self._ticker.done():
+            self._ticker = asyncio.create_task(self._tick())
+
+    async def _tick(self) -> None:
+        while self._streams:
+            await asyncio.sleep(KEEP_ALIVE)
+            self._streams = {stream for stream in self._streams if not stream.closed}
+            for stream in self._streams:
+                stream.comment()
+
+    async def close(self) -> None:
+        """End every open stream with what its revision says to the client."""
+        self.dispatcher.drain()
+        await self.legacy.close()
+        if self._ticker is not None:
+            self._ticker.cancel()
+
+
+def once(headers: list[tuple[bytes, bytes]]) -> dict[bytes, bytes] | None:
+    """The headers by name; None when one that decides something is there twice."""
+    named = dict(headers)
+    if len(named) != len(headers):
+        seen: set[bytes] = set()
+        for name, _ in headers:
+            if name in seen and (name.startswith(b"mcp-") or name in _ONCE):
+                return None
+            seen.add(name)
+    return named
+
+
+def method_not_allowed() -> tuple[tuple[bytes, bytes], ...]:
+    """Headers of a 405."""
+    return JSON, (b"allow", b"POST, GET, DELETE")
+
+
+def _is_modern(headers: Mapping[bytes, bytes], envelope: Envelope) -> bool:
+    header = headers.get(modern.VERSION_HEADER)
+    meta = None
+    if b"protocolVersion" in bytes(envelope.params):
+        try:
+            meta = modern.read_meta(jsonrpc.read_object(envelope.params))
+        except ProtocolError:
+            meta = None
+    return modern.is_modern(meta, None if header is None else header.decode("latin-1").strip())
+
+
+def _body_version(envelope: Envelope) -> str | None:
+    if b"protocolVersion" not in bytes(envelope.params):
+        return None
+    try:
+        meta = modern.read_meta(jsonrpc.read_object(envelope.params))
+    except ProtocolError:
+        return None
+    return None if meta is None else meta.version

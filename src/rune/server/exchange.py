@@ -1,0 +1,168 @@
+"""One HTTP exchange, whoever carries it: what a carrier offers, and the stream it becomes once something is emitted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, Protocol, TypeAlias
+
+from rune.server.dispatch import Answer
+from rune.server.reply import Reply
+from rune.server.run import Guard
+from rune.wires import sse
+from rune.wires.queue import FrameQueue
+
+Headers: TypeAlias = Iterable[tuple[bytes, bytes]]
+
+JSON: Final = (b"content-type", b"application/json")
+SSE: Final = (
+    (b"content-type", b"text/event-stream"),
+    (b"cache-control", b"no-cache, no-transform"),
+    (b"x-accel-buffering", b"no"),
+)
+ROOM: Final = 16
+"""Events that may wait before a producer of chunks is held back."""
+PATIENCE: Final = 30.0
+"""Seconds that the rest of a stream may take to reach a client once its answer is complete."""
+
+
+def prefers_sse(headers: Mapping[bytes, bytes]) -> bool:
+    """Whether a client names the event stream before JSON, as one does that wants to be able to resume."""
+    accept = headers.get(b"accept", b"")
+    stream, json = accept.find(b"text/event-stream"), accept.find(b"application/json")
+    return stream >= 0 and (json < 0 or stream < json)
+
+
+class Out(Protocol):
+    """What a carrier of HTTP offers to one exchange."""
+
+    async def respond(self, status: int, body: bytes, headers: Headers = (JSON,)) -> None:
+        """A whole response; content-length is added."""
+        ...
+
+    async def begin(self, status: int, headers: Headers) -> None:
+        """The head of a stream."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """A piece of a stream; waits while the client does not read."""
+        ...
+
+    async def end(self) -> None:
+        """The end of a stream."""
+        ...
+
+    async def gone(self) -> None:
+        """Returns when the client has closed the connection."""
+        ...
+
+
+class SseWriter:
+    """Writes events to one client. The head goes out with the first event; an idle stream has no task of its own."""
+
+    __slots__ = ("_begun", "_out", "_pump", "_queue", "_room", "closed")
+
+    def __init__(self, out: Out) -> None:
+        self._out = out
+        self._queue = FrameQueue()
+        self._pump: asyncio.Task[None] | None = None
+        self._room: asyncio.Event | None = None
+        self._begun = False
+        self.closed = False
+
+    def send(self, event: bytes, method: str = "") -> None:
+        """Queue an encoded event; `method` is that of a notification, which may be coalesced."""
+        if not self.closed:
+            self._queue.push(event, method)
+            self.open()
+
+    def open(self) -> None:
+        """See to it that what waits is written, the head first of all."""
+        if self._pump is None or self._pump.done():
+            self._pump = asyncio.create_task(self._write())
+
+    def comment(self) -> None:
+        """A keep-alive for a stream that is open and idle."""
+        if self._begun and not self._queue:
+            self.send(sse.COMMENT)
+
+    async def room(self) -> None:
+        """Wait until the client has read most of what was sent."""
+        if len(self._queue) >= ROOM:
+            self._room = self._room or asyncio.Event()
+            self._room.clear()
+            await self._room.wait()
+
+    async def _write(self) -> None:
+        if not self._begun:
+            self._begun = True
+            await self._out.begin(200, SSE)
+        while (event := self._queue.pop()) is not None:
+            await self._out.write(event)
+            if self._room is not None and len(self._queue) < ROOM:
+                self._room.set()
+
+    async def end(self) -> None:
+        """Write what waits, then close. A client that does not read is given up after a while."""
+        self.closed = True
+        self.open()
+        while self._pump is not None and (self._queue or not self._pump.done()):
+            if self._pump.done():
+                self.open()
+            await asyncio.wait_for(asyncio.shield(self._pump), PATIENCE)
+        await self._out.end()
+
+    async def abandon(self) -> None:
+        """Stop at once: the client is gone or its request was cancelled."""
+        self.closed = True
+        if self._room is not None:
+            self._room.set()
+        if self._pump is not None and not self._pump.done():
+            self._pump.cancel()
+            await asyncio.wait([self._pump])
+
+
+class StreamReply(Reply):
+    """The reply of one modern POST: silent until something is emitted, which turns the response into SSE."""
+
+    __slots__ = ("_keep", "_out", "_stream", "_watcher", "writer")
+
+    def __init__(self, out: Out, stream: bool, keep: Callable[[SseWriter], None] | None = None) -> None:
+        self._out = out
+        self._stream = stream
+        self._keep = keep
+        self._watcher: asyncio.Task[None] | None = None
+        self.writer: SseWriter | None = None
+
+    def push(self, frame: bytes, method: str) -> None:
+        if self.writer is None:
+            self.writer = SseWriter(self._out)
+            if self._keep is not None:
+                self._keep(self.writer)
+        self.writer.send(sse.encode(frame), method)
+
+    async def room(self) -> None:
+        if self.writer is not None:
+            await self.writer.room()
+
+    def suspended(self, guard: Guard) -> None:
+        self._watcher = asyncio.create_task(self._watch(guard))
+
+    async def _watch(self, guard: Guard) -> None:
+        """A client that goes away cancels what it asked for (2026-07-28, Streamable HTTP)."""
+        await self._out.gone()
+        guard.end("gone")
+
+    async def finish(self, answer: Answer | None) -> None:
+        """The answer, as JSON or as the last event; None when it was cancelled."""
+        if self._watcher is not None:
+            self._watcher.cancel()
+        if answer is None:
+            if self.writer is not None:
+                await self.writer.abandon()
+        elif self.writer is None and not (self._stream and answer.status == 200):
+            await self._out.respond(answer.status, answer.frame)
+        else:
+            self.push(answer.frame, "")
+            if self.writer is not None:
+                await self.writer.end()

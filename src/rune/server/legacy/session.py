@@ -1,0 +1,340 @@
+"""One legacy client, on whatever wire: its handshake, its requests turned into modern ones, the answers turned back.
+
+A question of a source (`input_required`) becomes a real request to this client, and its answer a retry of the call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, Final
+
+import msgspec
+
+from rune.errors import (
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    METHOD_NOT_FOUND,
+    MISSING_CAPABILITY,
+    ProtocolError,
+    RuneError,
+    TimedOut,
+)
+from rune.protocol import jsonrpc
+from rune.protocol.jsonrpc import Envelope, Id, error_frame, note_frame, request_frame, result_frame
+from rune.protocol.legacy import negotiate, questions, results
+from rune.protocol.methods import LOG_LEVELS, METHODS, MODERN, TASKS
+from rune.protocol.modern import NO_META, Meta, missing_capability, read_meta
+from rune.request import Caller, Emit, Note, Params, Request, Result
+from rune.server.dispatch import Dispatcher
+from rune.server.legacy import tasks
+from rune.server.reply import Reply
+from rune.server.run import Ended, Guard, run
+
+log = logging.getLogger("rune.server")
+
+ROUNDS: Final = 32
+"""How often one call may ask before it counts as running in circles."""
+ASK_TIMEOUT: Final = 600.0
+"""Seconds that a client may take to answer a question: there may be a person behind it."""
+SUBSCRIPTIONS: Final = 1024
+
+_decode = msgspec.json.Decoder().decode
+
+
+class SessionEmit(Emit):
+    """Notes of a call on their way to a legacy client."""
+
+    __slots__ = ("_reply", "_revision")
+
+    def __init__(self, reply: Reply, revision: str) -> None:
+        self._reply = reply
+        self._revision = revision
+
+    def __call__(self, note: Note) -> None:
+        old = results.downgrade_note(note.method, note.params, self._revision)
+        if old is not None:
+            self._reply.push(note_frame(*old), old[0])
+
+    async def room(self) -> None:
+        await self._reply.room()
+
+    def release(self) -> None:
+        self._reply.release()
+
+
+class Call:
+    """A request in flight, so that notifications/cancelled can end it."""
+
+    __slots__ = ("cancelled", "task")
+
+    def __init__(self) -> None:
+        self.task = asyncio.current_task()
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+        if self.task is not None:
+            self.task.cancel()
+
+
+class Session:
+    """State of one legacy client. `outbox` is the way to it outside of any request."""
+
+    # There may be ten thousand of these: nothing is made before it is needed.
+    __slots__ = (
+        "_base",
+        "_count",
+        "_dispatcher",
+        "_level",
+        "_listens",
+        "_questions",
+        "caller",
+        "calls",
+        "outbox",
+        "revision",
+    )
+
+    def __init__(self, dispatcher: Dispatcher, caller: Caller, outbox: Reply) -> None:
+        self.caller = caller
+        self.outbox = outbox
+        self.revision = ""
+        self.calls: dict[Id, Call] = {}
+        self._dispatcher = dispatcher
+        self._base = NO_META
+        self._level = "info"
+        self._count = 0
+        self._questions: dict[Id, asyncio.Future[Envelope]] = {}
+        self._listens: dict[str, asyncio.Task[None]] = {}
+
+    async def answer(self, envelope: Envelope, reply: Reply) -> bytes | None:
+        """Answer a request of this client; None when it was cancelled and nothing may be sent."""
+        id = envelope.id if envelope.id is not msgspec.UNSET else None
+        method = str(envelope.method)
+        if id in self.calls:
+            return error_frame(id, INVALID_REQUEST, f"id {id} is already in use")
+        call = self.calls[id] = Call()
+        try:
+            params = jsonrpc.read_object(envelope.params)
+            return result_frame(id, await self._answer(method, params, id, reply))
+        except asyncio.CancelledError:
+            if not call.cancelled:
+                raise
+            if call.task is not None:
+                call.task.uncancel()
+            return None
+        except Ended:
+            return None
+        except RuneError as error:
+            code = results.downgrade_error(method, self._code(error), error.data)
+            return error_frame(id, code, error.message, error.data)
+        finally:
+            del self.calls[id]
+
+    def _code(self, error: RuneError) -> int:
+        """A tool that only runs as a task is, for a call without `task`, a method that is not there (2025-11-25)."""
+        if error.code == MISSING_CAPABILITY and TASKS in str(error.data):
+            return METHOD_NOT_FOUND
+        return error.code
+
+    async def _answer(self, method: str, params: Params, id: Id, reply: Reply) -> bytes:
+        row = METHODS.get(method)
+        if method == "initialize":
+            return await self._initialize(params)
+        if not self.revision:
+            if method == "ping":
+                return b"{}"
+            raise ProtocolError(INVALID_REQUEST, "the session is not initialized", hint="send initialize first")
+        if row is None or not row.legacy or not tasks.allowed(method, self.revision):
+            raise ProtocolError(METHOD_NOT_FOUND, f"unknown method {method}")
+        match method:
+            case "ping":
+                return b"{}"
+            case "logging/setLevel":
+                return self._set_level(params)
+            case "resources/subscribe":
+                return self._subscribe(params)
+            case "resources/unsubscribe":
+                return self._unsubscribe(params)
+        request = self._request(method, params, id, reply)
+        if tasks.concerns(method, params, self.revision):
+            return await tasks.answer(self, request, reply)
+        result = await self.call(request, reply)
+        return self._downgrade(method, result)
+
+    def _request(self, method: str, params: Params, id: Id, reply: Reply) -> Request:
+        """The same request as a modern client would send it."""
+        meta = self._base
+        if "_meta" in params:
+            own = read_meta(params)
+            if own is not None and own.progress_token is not None:
+                meta = msgspec.structs.replace(meta, progress_token=own.progress_token)
+        return Request(method, params, id=id, meta=meta, caller=self.caller, emit=SessionEmit(reply, self.revision))
+
+    async def call(self, request: Request, reply: Reply) -> Result:
+        """Ask the handler, and this client whatever the handler wants to know on the way.
+
+        Raises:
+            RuneError: what the handler raises; TimedOut when the client does not answer.
+        """
+        for _ in range(ROUNDS):
+            result = await run(self._dispatcher.handler, request, Guard(self._dispatcher.timeout))
+            if result.kind != "input_required":
+                return result
+            answers = await self.ask(result.value.get("inputRequests", {}), reply)
+            request = request.replace(answers=answers, state=result.state, target=None)
+        raise ProtocolError(INVALID_REQUEST, f"{request.method}: more than {ROUNDS} rounds of questions")
+
+    def _downgrade(self, method: str, result: Result) -> bytes:
+        """The result in this client's revision; lists are translated once and kept with the result."""
+        row = METHODS[method]
+        if row.members is None:
+            return results.downgrade_result(method, result.raw, self.revision)
+        memo = result.memo
+        if memo is None:
+            memo = result.memo = {}
+        if self.revision not in memo:
+            memo[self.revision] = results.downgrade_result(method, result.raw, self.revision)
+        return memo[self.revision]
+
+    # --- questions to the client -------------------------------------------------------------------------------------
+
+    async def ask(
+        self, wanted: Mapping[str, Any], reply: Reply, related: Mapping[str, Any] | None = None
+    ) -> dict[str, msgspec.Raw]:
+        """Send questions on the stream of the call they belong to and wait for all answers."""
+        loop = asyncio.get_running_loop()
+        waiting: dict[str, tuple[str, Id, asyncio.Future[Envelope]]] = {}
+        try:
+            for key, question in wanted.items():
+                self._count += 1
+                number: Id = f"rune-{self._count}"
+                asked = questions.downgrade_question(question, self.revision, str(number))
+                if asked is None:
+                    raise missing_capability({str(question["method"]).partition("/")[0]: {}})
+                params = asked.get("params", {})
+                if related:
+                    params = {**params, "_meta": {**params.get("_meta", {}), **related}}
+                future = self._questions[number] = loop.create_future()
+                waiting[key] = question["method"], number, future
+                reply.push(request_frame(number, question["method"], jsonrpc.encode(params)), "")
+            answers = {}
+            async with asyncio.timeout(ASK_TIMEOUT):
+                for key, (method, _, future) in waiting.items():
+                    answers[key] = _read_answer(method, await future)
+            return answers
+        except TimeoutError:
+            raise TimedOut(f"the client has not answered within {ASK_TIMEOUT:g} s") from None
+        finally:
+            for _, number, future in waiting.values():
+                self._questions.pop(number, None)
+                if not future.done() or future.cancelled():
+                    reply.push(note_frame("notifications/cancelled", jsonrpc.encode({"requestId": number})), "")
+
+    def respond(self, envelope: Envelope) -> None:
+        """An answer of the client to one of our questions; one that nobody waits for is dropped."""
+        future = self._questions.get(envelope.id if envelope.id is not msgspec.UNSET else None)
+        if future is not None and not future.done():
+            future.set_result(envelope)
+
+    def notify(self, envelope: Envelope) -> None:
+        """A notification of the client."""
+        if envelope.method == "notifications/cancelled":
+            try:
+                id = _decode(jsonrpc.read_object(envelope.params).get("requestId", msgspec.Raw(b"null")))
+            except (ProtocolError, msgspec.DecodeError):
+                return
+            call = self.calls.get(id) if isinstance(id, (str, int)) else None
+            if call is not None:
+                call.cancel()
+
+    # --- what only legacy clients have -------------------------------------------------------------------------------
+
+    async def _initialize(self, params: Params) -> bytes:
+        if self.revision:
+            raise ProtocolError(INVALID_REQUEST, "the session is already initialized")
+        try:
+            requested = _decode(params["protocolVersion"])
+            capabilities = bytes(params.get("capabilities", b"{}"))
+        except (KeyError, msgspec.DecodeError):
+            raise ProtocolError(INVALID_PARAMS, "params.protocolVersion is missing") from None
+        if capabilities[:1] != b"{":
+            raise ProtocolError(INVALID_PARAMS, "params.capabilities must be an object")
+        revision = negotiate.choose(requested)
+        self._base = _shared_meta(capabilities, bytes(params.get("clientInfo", b"")), self._level)
+        discover = Request("server/discover", meta=self._base, caller=self.caller)
+        result = await run(self._dispatcher.handler, discover, Guard(self._dispatcher.timeout))
+        value = {**result.value, "_meta": {"io.modelcontextprotocol/serverInfo": self._dispatcher.server_info}}
+        self.revision = revision
+        return jsonrpc.encode(negotiate.initialize_result(value, revision))
+
+    def _set_level(self, params: Params) -> bytes:
+        level = _decode(params.get("level", msgspec.Raw(b"null")))
+        if level not in LOG_LEVELS:
+            raise ProtocolError(INVALID_PARAMS, f"params.level must be one of {', '.join(LOG_LEVELS)}")
+        self._level = level
+        self._base = _shared_meta(bytes(self._base.capabilities), bytes(self._base.client), level)
+        return b"{}"
+
+    def _subscribe(self, params: Params) -> bytes:
+        uri = Request("resources/subscribe", params).text("uri")
+        if uri not in self._listens:
+            if len(self._listens) >= SUBSCRIPTIONS:
+                raise ProtocolError(INVALID_PARAMS, f"more than {SUBSCRIPTIONS} subscriptions in one session")
+            self._listen(uri, {"resourceSubscriptions": [uri]})
+        return b"{}"
+
+    def _unsubscribe(self, params: Params) -> bytes:
+        task = self._listens.pop(Request("resources/unsubscribe", params).text("uri"), None)
+        if task is not None:
+            task.cancel()
+        return b"{}"
+
+    def listening(self) -> None:
+        """Tell this client about changed lists from now on."""
+        if "" not in self._listens:
+            wanted = {"toolsListChanged": True, "promptsListChanged": True, "resourcesListChanged": True}
+            self._listen("", wanted)
+
+    def _listen(self, key: str, wanted: Mapping[str, Any]) -> None:
+        params = {"notifications": msgspec.Raw(jsonrpc.encode(wanted))}
+        request = Request(
+            "subscriptions/listen", params, meta=self._base, caller=self.caller,
+            emit=SessionEmit(self.outbox, self.revision),
+        )  # fmt: skip
+        self._listens[key] = asyncio.create_task(self._serve(request))
+
+    async def _serve(self, request: Request) -> None:
+        try:
+            await self._dispatcher.handler(request)
+        except RuneError as error:
+            log.info("%s: %s", request.method, error)
+
+    async def close(self) -> None:
+        """The client is gone for good: end what it asked for."""
+        calls = [call for call in self.calls.values() if call.task is not asyncio.current_task()]
+        ended = [*self._listens.values(), *(call.task for call in calls if call.task is not None)]
+        self._listens.clear()
+        for task in ended:
+            task.cancel()
+        if ended:
+            await asyncio.wait(ended, timeout=5)
+
+
+@lru_cache(256)
+def _shared_meta(capabilities: bytes, client: bytes, level: str) -> Meta:
+    """Sessions of the same kind of client share what it declared."""
+    return Meta(version=MODERN, capabilities=msgspec.Raw(capabilities), client=msgspec.Raw(client), log_level=level)
+
+
+def _read_answer(method: str, envelope: Envelope) -> msgspec.Raw:
+    """A client's result in the modern shape. A refused question of a person is a `cancel`; other errors end the call."""
+    if bytes(envelope.error):
+        if method == "elicitation/create":
+            return msgspec.Raw(b'{"action":"cancel"}')
+        error = _decode(envelope.error)
+        message = error.get("message") if isinstance(error, dict) else None
+        raise ProtocolError(INVALID_PARAMS, f"{method}: the client refused: {message}")
+    return msgspec.Raw(jsonrpc.encode(questions.upgrade_answer(method, _decode(envelope.result))))

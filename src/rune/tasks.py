@@ -1,0 +1,363 @@
+"""The tasks extension (io.modelcontextprotocol/tasks) over the Store: calls that answer later, in any process.
+
+A record lives in the Store, the running body in the process that started it. What other processes want from the body
+(answers, cancellation) reaches it over a channel of the Store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any, Final, Self
+
+import msgspec
+
+from rune.errors import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, NotFound, ProtocolError, RuneError
+from rune.protocol.methods import TASKS
+from rune.protocol.modern import missing_capability
+from rune.request import Caller, Note, Request, Result
+from rune.source import Listeners
+from rune.store import Store
+
+log = logging.getLogger("rune.tasks")
+
+TTL: Final = 3_600_000
+"""Milliseconds that a task stays readable, from its creation, unless its tool says otherwise."""
+POLL: Final = 500
+LEASE: Final = 30.0
+"""Seconds without a sign of life after which the process that runs a task counts as dead."""
+PER_CALLER: Final = 1000
+TERMINAL: Final = frozenset({"completed", "failed", "cancelled"})
+ACTIONS: Final = frozenset({"accept", "decline", "cancel"})
+
+Body = Callable[["Running"], Awaitable[Result]]
+
+
+class Record(msgspec.Struct):
+    """A task as it is stored. Times of the wire are ISO 8601, `alive` is a Unix time."""
+
+    id: str
+    subject: str
+    source: str
+    tool: str
+    created: str
+    updated: str
+    ttl: int | None
+    poll: int
+    alive: float
+    status: str = "working"
+    message: str | None = None
+    questions: dict[str, Any] = {}
+    result: bytes = b""
+    error: dict[str, Any] | None = None
+
+    def wire(self, *, whole: bool) -> dict[str, Any]:
+        """The flat Task of the extension; `whole` adds what goes with the status."""
+        value: dict[str, Any] = {
+            "taskId": self.id,
+            "status": self.status,
+            "createdAt": self.created,
+            "lastUpdatedAt": self.updated,
+            "ttlMs": self.ttl,
+            "pollIntervalMs": self.poll,
+        }
+        if self.message is not None:
+            value["statusMessage"] = self.message
+        if whole and self.status == "input_required":
+            value["inputRequests"] = self.questions
+        elif whole and self.status == "completed":
+            value["result"] = msgspec.Raw(self.result)
+        elif whole and self.status == "failed":
+            value["error"] = self.error
+        return value
+
+
+_encode = msgspec.json.Encoder().encode
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder(Record).decode
+
+
+class Running:
+    """A task from the inside: what its body holds."""
+
+    def __init__(self, tasks: Tasks, record: Record) -> None:
+        self._tasks = tasks
+        self.record = record
+        self.changed = asyncio.Lock()
+        self.answers: dict[str, asyncio.Future[msgspec.Raw]] = {}
+        self.job: asyncio.Task[None] | None = None
+
+    @property
+    def id(self) -> str:
+        """The taskId."""
+        return self.record.id
+
+    async def status(self, message: str) -> None:
+        """Say what is going on, for people who look at the task."""
+        self.record.message = message
+        await self._tasks.save(self)
+
+    async def ask(self, questions: dict[str, Any]) -> dict[str, msgspec.Raw]:
+        """Put questions to the client and wait until all of them are answered by tasks/update.
+
+        A key that this task has used before gets a number: keys are unique for the life of a task.
+        """
+        loop = asyncio.get_running_loop()
+        keys = {key: self._unique(key) for key in questions}
+        futures = {key: loop.create_future() for key in questions}
+        for key, question in questions.items():
+            self.answers[keys[key]] = futures[key]
+            self.record.questions[keys[key]] = question
+        self.record.status = "input_required"
+        await self._tasks.save(self)
+        return {key: await future for key, future in futures.items()}
+
+    def _unique(self, key: str) -> str:
+        name, number = key, 1
+        while name in self.answers:
+            number += 1
+            name = f"{key}_{number}"
+        return name
+
+    async def answer(self, answers: dict[str, Any]) -> None:
+        """Take the answers that are waited for and leave the others alone."""
+        taken = [key for key in answers if key in self.record.questions]
+        for key in taken:
+            del self.record.questions[key]
+        if not taken:
+            return
+        if not self.record.questions:
+            self.record.status = "working"
+        await self._tasks.save(self)
+        for key in taken:
+            if not self.answers[key].done():
+                self.answers[key].set_result(msgspec.Raw(_encode(answers[key])))
+
+
+class Tasks:
+    """All tasks of one process, and the answers to tasks/get, tasks/update and tasks/cancel for every one."""
+
+    def __init__(self, store: Store, *, limit: int = 1000) -> None:
+        self.listeners = Listeners()
+        self._store = store
+        self._limit = limit
+        self._running: dict[str, Running] = {}
+        self._beat: asyncio.Task[None] | None = None
+        self._methods = {
+            "tasks/get": self._get,
+            "tasks/update": self._update,
+            "tasks/cancel": self._cancel,
+            "tasks/list": self._list,
+        }
+
+    async def __aenter__(self) -> Self:
+        self._beat = asyncio.create_task(self._keep_alive())
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        """Bodies that still run are told to stop; their records say that they failed with this process."""
+        jobs = [running.job for running in self._running.values() if running.job is not None]
+        for running in self._running.values():
+            running.record.message = "the server was stopped"
+        for job in (*jobs, *([self._beat] if self._beat else [])):
+            job.cancel()
+        await asyncio.gather(*jobs, return_exceptions=True)
+
+    async def create(
+        self, request: Request, source: str, body: Body, *, ttl_ms: int | None = TTL, poll_ms: int = POLL
+    ) -> Result:
+        """Start `body` as a task of this caller. It is in the store when this returns.
+
+        Raises:
+            ProtocolError: when too many tasks are running.
+        """
+        if len(self._running) >= self._limit:
+            raise ProtocolError(INTERNAL_ERROR, f"{self._limit} tasks are running already", hint="try again later")
+        now = _now()
+        record = Record(
+            id=f"task-{os.urandom(16).hex()}",
+            subject=request.caller.subject,
+            source=source,
+            tool=request.target.name if request.target else request.text("name"),
+            created=now,
+            updated=now,
+            ttl=ttl_ms,
+            poll=poll_ms,
+            alive=time.time(),
+        )
+        running = Running(self, record)
+        self._running[record.id] = running
+        await self.save(running)
+        await self._store.append(_index(record.subject), record.id.encode(), limit=PER_CALLER)
+        running.job = asyncio.create_task(self._run(running, body))
+        # A task that is cancelled before its first step would never write its end.
+        await asyncio.sleep(0)
+        return Result.of(record.wire(whole=False), "task")
+
+    async def save(self, running: Running) -> None:
+        """Write a record and tell who listens, in the order of the changes."""
+        async with running.changed:
+            record = running.record
+            record.updated = _now()
+            record.alive = time.time()
+            await self._store.set(_key(record.id), _pack(record), ttl=_seconds(record))
+            self._publish(record)
+
+    async def owned(self, id: str, caller: Caller) -> bool:
+        """Whether this caller may hear of a task."""
+        record = await self._load(id)
+        return record is not None and record.subject == caller.subject
+
+    async def handle(self, request: Request) -> Result:
+        """Answer a request about tasks.
+
+        Raises:
+            ProtocolError: -32021 when the client did not declare the extension, -32602 for a task it does not own.
+        """
+        method = self._methods.get(request.method)
+        if method is None:
+            raise ProtocolError(METHOD_NOT_FOUND, f"unknown method {request.method}")
+        if not request.declares(TASKS):
+            raise missing_capability({"extensions": {TASKS: {}}})
+        return await method(request)
+
+    async def _get(self, request: Request) -> Result:
+        record = await self._mine(request)
+        return Result.of(record.wire(whole=True))
+
+    async def _list(self, request: Request) -> Result:
+        """Legacy clients list their tasks; the extension has no such method."""
+        ids = await self._store.range(_index(request.caller.subject))
+        records = [await self._load(id.decode()) for id in ids]
+        return Result.of({"tasks": [record.wire(whole=False) for record in records if record is not None]})
+
+    async def _update(self, request: Request) -> Result:
+        record = await self._mine(request)
+        answers = request.value("inputResponses", {})
+        if not isinstance(answers, dict):
+            raise ProtocolError(INVALID_PARAMS, "params.inputResponses must be an object")
+        for key, question in record.questions.items():
+            if key in answers:
+                check_answer(key, question, answers[key])
+        running = self._running.get(record.id)
+        if running is not None:
+            await running.answer(answers)
+        else:
+            await self._store.publish(_channel(record.id), _encode({"answers": answers}))
+        return Result.of({})
+
+    async def _cancel(self, request: Request) -> Result:
+        record = await self._mine(request)
+        running = self._running.get(record.id)
+        if running is not None and running.job is not None:
+            running.job.cancel()
+            await asyncio.wait([running.job], timeout=1.0)
+        elif record.status not in TERMINAL:
+            await self._store.publish(_channel(record.id), _encode({"cancel": True}))
+        return Result.of({})
+
+    async def _mine(self, request: Request) -> Record:
+        """Another caller's task does not exist for this one."""
+        id = request.text("taskId")
+        record = await self._load(id)
+        if record is None or record.subject != request.caller.subject:
+            raise NotFound(f"unknown task: {id}")
+        return record
+
+    async def _load(self, id: str) -> Record | None:
+        running = self._running.get(id)
+        if running is not None:
+            return running.record
+        data = await self._store.get(_key(id))
+        if data is None:
+            return None
+        record = _unpack(data)
+        if record.status not in TERMINAL and record.alive + LEASE < time.time():
+            record.status = "failed"
+            record.updated = _now()
+            record.error = {"code": INTERNAL_ERROR, "message": f"{record.tool}: the server that ran this task has died"}
+            await self._store.set(_key(id), _pack(record), ttl=_seconds(record), if_equals=data)
+        return record
+
+    async def _run(self, running: Running, body: Body) -> None:
+        record = running.record
+        listener = asyncio.create_task(self._listen(running))
+        try:
+            result = await body(running)
+            record.result, record.status = result.raw, "completed"
+        except asyncio.CancelledError:
+            record.status = "cancelled"
+        except RuneError as error:
+            record.status, record.error = "failed", {"code": error.code, "message": error.message}
+            if error.data is not None:
+                record.error["data"] = error.data
+        except Exception as error:
+            log.exception("%s: task %s", record.source, record.id)
+            record.status = "failed"
+            record.error = {"code": INTERNAL_ERROR, "message": f"{record.tool}: {type(error).__name__}: {error}"}
+        finally:
+            listener.cancel()
+            record.questions = {}
+            with suppress(asyncio.CancelledError):
+                await asyncio.shield(asyncio.wait_for(self.save(running), 5))
+            self._running.pop(record.id, None)
+
+    async def _listen(self, running: Running) -> None:
+        """What other processes want from this task."""
+        async with self._store.subscribe(_channel(running.id)) as messages:
+            async for message in messages:
+                wish = msgspec.json.decode(message)
+                if "answers" in wish:
+                    await running.answer(wish["answers"])
+                elif running.job is not None:
+                    running.job.cancel()
+
+    async def _keep_alive(self) -> None:
+        while True:
+            await asyncio.sleep(LEASE / 3)
+            for running in tuple(self._running.values()):
+                await self.save(running)
+
+    def _publish(self, record: Record) -> None:
+        if len(self.listeners):
+            self.listeners.publish(Note("notifications/tasks", _encode(record.wire(whole=True))))
+
+
+def check_answer(key: str, question: dict[str, Any], answer: Any) -> None:
+    """An answer must have the shape that its question wants.
+
+    Raises:
+        ProtocolError: -32602.
+    """
+    if not isinstance(answer, dict):
+        raise ProtocolError(INVALID_PARAMS, f"params.inputResponses.{key} must be an object")
+    if question.get("method") == "elicitation/create" and answer.get("action") not in ACTIONS:
+        raise ProtocolError(INVALID_PARAMS, f"params.inputResponses.{key}.action must be accept, decline or cancel")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _seconds(record: Record) -> float | None:
+    if record.ttl is None:
+        return None
+    created = datetime.fromisoformat(record.created).timestamp()
+    return max(created + record.ttl / 1000 - time.time(), 0.001)
+
+
+def _key(id: str) -> str:
+    return f"task/{id}"
+
+
+def _index(subject: str) -> str:
+    return f"tasks/{subject}"
+
+
+def _channel(id: str) -> str:
+    return f"task/{id}/wishes"

@@ -1,0 +1,118 @@
+"""Servers and clients of other makers, installed once into a cache that outlives the test run.
+
+`python_venv` and `npm` return the folder of an installation; its programs are in `bin(folder)`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+TIMEOUT = 600
+
+
+def cache() -> Path:
+    """Where installations are kept: RUNE_TEST_CACHE, else under XDG_CACHE_HOME or ~/.cache."""
+    chosen = os.environ.get("RUNE_TEST_CACHE")
+    base = Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rune-tests"
+    base.mkdir(parents=True, exist_ok=True)
+    return base
+
+
+def python_venv(name: str, *requirements: str) -> Path:
+    """A virtual environment with these packages; its interpreter is `bin/python`."""
+
+    def build(folder: Path) -> None:
+        _run(sys.executable, "-m", "venv", str(folder))
+        python = str(folder / "bin" / "python")
+        _run(python, "-m", "pip", "install", "-q", "--disable-pip-version-check", *requirements)
+
+    return _installed(name, (sys.version, *requirements), build, movable=False)
+
+
+def npm(name: str, *packages: str) -> Path:
+    """A folder with these npm packages; their programs are in `node_modules/.bin`."""
+
+    def build(folder: Path) -> None:
+        (folder / "package.json").write_text('{"private": true}')
+        _run("npm", "install", "--no-audit", "--no-fund", "--loglevel=error", "--prefix", str(folder), *packages)
+
+    return _installed(name, packages, build, movable=True)
+
+
+def program(folder: Path, name: str) -> str:
+    """The full path of a program of an installation."""
+    for place in (folder / "bin", folder / "node_modules" / ".bin"):
+        if (place / name).exists():
+            return str(place / name)
+    raise FileNotFoundError(f"{name} is not in {folder}")
+
+
+def _installed(name: str, content: tuple[str, ...], build: Callable[[Path], None], *, movable: bool) -> Path:
+    """Built once per content, by one process; a half-finished installation is never seen.
+
+    A virtual environment knows its own path and cannot be moved: there a mark, written last, says that it is whole.
+    """
+    key = hashlib.sha256("\n".join(content).encode()).hexdigest()[:12]
+    folder = cache() / f"{name}-{key}"
+    mark = folder / ".complete"
+    if mark.exists():
+        return folder
+    with (cache() / f"{name}-{key}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if mark.exists():
+            return folder
+        shutil.rmtree(folder, ignore_errors=True)
+        if movable:
+            work = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=cache()))
+            try:
+                build(work)
+                (work / ".complete").touch()
+                work.rename(folder)
+            finally:
+                shutil.rmtree(work, ignore_errors=True)
+        else:
+            build(folder)
+            mark.touch()
+    return folder
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIMEOUT, check=False
+    )
+    if done.returncode:
+        shown = done.stdout[-2000:] + done.stderr[-4000:]
+        raise RuntimeError(f"{' '.join(command)}: exit status {done.returncode}\n{shown}")
+
+
+# --- what the tests use, by name ---
+
+
+def time_server() -> list[str]:
+    """PyPI mcp-server-time: speaks both eras on stdio (official SDK 2.x)."""
+    folder = python_venv("mcp-server-time", "mcp-server-time==2026.10.19")
+    return [program(folder, "mcp-server-time"), "--local-timezone", "UTC"]
+
+
+def everything_server() -> list[str]:
+    """npm @modelcontextprotocol/server-everything: speaks the legacy era, on stdio or with `streamableHttp`."""
+    folder = npm("server-everything", "@modelcontextprotocol/server-everything@2026.8.31")
+    return ["node", program(folder, "mcp-server-everything")]
+
+
+def sdk() -> Path:
+    """The official Python SDK 2.3.0, in an environment of its own."""
+    return python_venv("mcp-sdk", "mcp==2.3.0")
+
+
+def sdk_legacy() -> Path:
+    """The last official Python SDK of the 1.x line: legacy era only."""
+    return python_venv("mcp-sdk-1", "mcp==1.30.0")
