@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import hashlib
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -91,6 +93,28 @@ def _run(*command: str) -> None:
     if done.returncode:
         shown = done.stdout[-2000:] + done.stderr[-4000:]
         raise RuntimeError(f"{' '.join(command)}: exit status {done.returncode}\n{shown}")
+
+
+def free_port() -> int:
+    """A port of loopback on which nobody listens now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+async def listening(port: int, timeout: float = 30.0) -> None:
+    """Wait until somebody listens on a port of loopback."""
+    async with asyncio.timeout(timeout):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                await asyncio.sleep(0.05)
+                continue
+            writer.close()
+            await writer.wait_closed()
+            return
 
 
 # --- what the tests use, by name ---

@@ -143,7 +143,13 @@ async def test_malformed_answers_are_refused_and_the_call_stays() -> None:
 
 @pytest.mark.parametrize(
     ("question", "answer"),
-    [(MODEL, b'{"content":"text"}'), (ROOTS, b'{"roots":{}}'), (FORM, b'{"action":"\xff"}'), (FORM, b"{"), (ROOTS, b"[]")],
+    [
+        (MODEL, b'{"content":"text"}'),
+        (ROOTS, b'{"roots":{}}'),
+        (FORM, b'{"action":"\xff"}'),
+        (FORM, b"{"),
+        (ROOTS, b"[]"),
+    ],
 )
 def test_answers_must_fit_their_question(question: dict[str, Any], answer: bytes) -> None:
     with pytest.raises(ProtocolError) as caught:
@@ -159,7 +165,9 @@ async def test_an_old_round_resumes_nothing() -> None:
     parking = Parking()
     first = await parking.call(ask(), "s", two_rounds)
     second = await parking.call(ask(first.state, {"a": YES}), "s", two_rounds)
-    replayed = await parking.call(ask(first.state, {"a": {"action": "cancel"}, "b": {"action": "cancel"}}), "s", two_rounds)
+    replayed = await parking.call(
+        ask(first.state, {"a": {"action": "cancel"}, "b": {"action": "cancel"}}), "s", two_rounds
+    )
     assert replayed.value == second.value
     assert replayed.state == second.state
     done = await parking.call(ask(second.state, {"b": YES}), "s", two_rounds)
@@ -219,7 +227,10 @@ async def test_a_body_may_give_up_waiting() -> None:
     first = await parking.call(ask(), "s", body)
     await asyncio.wait_for(over.wait(), 5)
     # It has ended while nobody waited: the result is kept for the retry.
-    assert (await parking.call(ask(first.state, {"a": YES}), "s", body)).value == {"resultType": "complete", "late": True}
+    assert (await parking.call(ask(first.state, {"a": YES}), "s", body)).value == {
+        "resultType": "complete",
+        "late": True,
+    }
     assert len(parking) == 0
 
 
@@ -488,5 +499,3 @@ async def test_a_task_that_cannot_be_made_ends_the_call() -> None:
     with pytest.raises(Unavailable, match="too many tasks"):
         await Parking().call(ask(), "s", body)
     await asyncio.wait_for(ended.wait(), 5)
-
-

@@ -1,4 +1,4 @@
-"""The official Python SDK: `official.py stdio`, `official.py PORT stateful|stateless-json`; with TOOLS=500 many tools."""
+"""The official SDK: `official.py stdio` or `official.py PORT stateful|stateless-json`; TOOLS=500 for a long list."""
 
 from __future__ import annotations
 

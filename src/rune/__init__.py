@@ -18,23 +18,35 @@ if TYPE_CHECKING:
     from rune.request import Caller as Caller
     from rune.request import Request as Request
     from rune.request import Result as Result
+    from rune.sources.content import Audio as Audio
+    from rune.sources.content import Embedded as Embedded
+    from rune.sources.content import Image as Image
+    from rune.sources.content import Message as Message
+    from rune.sources.content import ResourceLink as ResourceLink
+    from rune.sources.content import Text as Text
     from rune.sources.context import Context as Context
     from rune.sources.functions import Server as Server
 
 __version__ = "0.1.0"
 
 _NAMES = {
+    "Audio": "rune.sources.content",
     "Caller": "rune.request",
     "Client": "rune.connect",
     "ConfigError": "rune.errors",
     "Context": "rune.sources.context",
+    "Embedded": "rune.sources.content",
+    "Image": "rune.sources.content",
+    "Message": "rune.sources.content",
     "NeedsAuth": "rune.errors",
     "NotFound": "rune.errors",
     "ProtocolError": "rune.errors",
     "Request": "rune.request",
+    "ResourceLink": "rune.sources.content",
     "Result": "rune.request",
     "RuneError": "rune.errors",
     "Server": "rune.sources.functions",
+    "Text": "rune.sources.content",
     "TimedOut": "rune.errors",
     "ToolError": "rune.errors",
     "Unavailable": "rune.errors",

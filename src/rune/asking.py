@@ -53,6 +53,8 @@ class Asking:
 
     def __init__(self, request: Request) -> None:
         self.request = request
+        # A client that knows the questions may bring the answers along with its first request.
+        self._early = {} if request.state else dict(request.answers or {})
         self.emit = Relay(request.emit)
         self.task: asyncio.Task[Result] | None = None
         self.round = 0
@@ -74,8 +76,14 @@ class Asking:
             if key in self._pending:
                 raise ValueError(f"the question {key!r} is open already")
             mine[key] = loop.create_future()
-            self._pending[key] = question, mine[key]
-        self._settle_soon()
+            if key in self._early:
+                answer = self._early.pop(key)
+                check_answer(key, question, answer)
+                mine[key].set_result(answer)
+            else:
+                self._pending[key] = question, mine[key]
+        if self._pending:
+            self._settle_soon()
         try:
             return {key: await future for key, future in mine.items()}
         finally:
@@ -105,7 +113,7 @@ class Asking:
             self._settled = True
             self._wake_up()
 
-    def _wake_up(self, _: object = None) -> None:
+    def _wake_up(self) -> None:
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
 
@@ -116,8 +124,14 @@ class Asking:
             return await body(self)
 
         self.task = asyncio.create_task(run())
-        self.task.add_done_callback(self._wake_up)
+        self.task.add_done_callback(self._ended)
         return self.task
+
+    def _ended(self, task: asyncio.Task[Result]) -> None:
+        """The end may come when nobody waits, and be forgotten: asyncio need not complain then."""
+        if not task.cancelled():
+            task.exception()
+        self._wake_up()
 
     async def turn(self, task: asyncio.Task[Result]) -> None:
         """Wait until the body has ended, has asked, or leaves its request."""

@@ -105,6 +105,15 @@ def _source(source: SourceConfig, parking: Parking) -> Source:
     return upstream
 
 
+def wire_of(source: SourceConfig) -> Any:
+    """How to reach the server of a URL or command: each call of it gives a new wire."""
+    if source.kind == "command":
+        return late("command")(source.name, source.command, env=source.env, cwd=source.cwd)
+    return late("websocket" if source.place.startswith("ws") else "url")(
+        source.name, source.place, headers=source.headers
+    )
+
+
 async def _distinct(mounts: Sequence[Mount], sources: Sequence[SourceConfig]) -> None:
     """Tools of Python files are known before anything runs: two of one name are an error, not a surprise."""
     owners: dict[str, str] = {}

@@ -11,6 +11,7 @@ import asyncio
 import os
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -148,7 +149,9 @@ class Parking:
 
     def _question(self, parked: Parked) -> Result:
         entry = {"call": parked.id, "worker": self.worker, "round": parked.round}
-        return Result.ask(parked.questions(), {parked.source: entry})
+        result = Result.ask(parked.questions(), {parked.source: entry})
+        result.abandon = partial(self._expire, parked)
+        return result
 
     def _expire(self, parked: Parked) -> None:
         self._forget(parked)

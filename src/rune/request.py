@@ -53,7 +53,7 @@ class Emit:
         """Wait until the queue has room again. Only producers of chunks wait; progress and logs never do."""
 
     def release(self) -> None:
-        """Let the client poll instead of holding a stream open, where its revision can (2025-11-25)."""
+        """Let the client poll instead of holding a stream open, where its revision can."""
 
 
 SILENT = Emit()
@@ -144,16 +144,18 @@ class Result:
     """What goes back: the JSON object of the result, still encoded until somebody reads it.
 
     `kind` is its `resultType`. An `input_required` result carries in `state` what each layer wants to find again on the
-    retry; the rim seals it into `requestState`. `memo` is for the rims: encodings of this very object, kept with it.
+    retry; the rim seals it into `requestState`. A rim that knows that no retry will come calls `abandon`. `memo` is for the
+    rims: encodings of this very object, kept with it.
     """
 
-    __slots__ = ("_value", "kind", "memo", "raw", "state")
+    __slots__ = ("_value", "abandon", "kind", "memo", "raw", "state")
 
     def __init__(self, raw: bytes, kind: str = "complete", state: dict[str, Any] | None = None) -> None:
         self.raw = raw
         self.kind = kind
         self.state: dict[str, Any] = {} if state is None else state
         self.memo: dict[str, bytes] | None = None
+        self.abandon: Callable[[], None] | None = None
         self._value: dict[str, Any] | None = None
 
     @classmethod

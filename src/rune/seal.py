@@ -13,6 +13,7 @@ import hmac
 import os
 import struct
 import time
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -20,7 +21,6 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from rune.errors import INVALID_PARAMS, ProtocolError
-from rune.request import Request
 from rune.store import Store
 
 STATE_TTL: Final = 900.0
@@ -30,6 +30,19 @@ _NOT_BOUND = frozenset({"_meta", "inputResponses", "requestState"})
 
 _encode = msgspec.json.Encoder(order="sorted").encode
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+def binding(subject: str, method: str, params: Mapping[str, msgspec.Raw]) -> bytes:
+    """What a requestState belongs to: a caller, a method, and a digest of the params that a retry must repeat.
+
+    Raises:
+        ProtocolError: -32602 when a parameter cannot be read.
+    """
+    try:
+        values = {key: msgspec.json.decode(raw) for key, raw in params.items() if key not in _NOT_BOUND}
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ProtocolError(INVALID_PARAMS, f"params: {error}") from None
+    return _encode([subject, method, hashlib.sha256(_encode(values)).hexdigest()])
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -54,14 +67,17 @@ class Seal:
         assert data is not None, "the store lost what it has just stored"
         return cls(msgspec.msgpack.decode(data, type=list[Key]))
 
-    def state(self, layers: dict[str, Any], request: Request, ttl: float = STATE_TTL) -> str:
-        """requestState for an `input_required` result: what each layer wants to find again on the retry."""
+    def state(self, layers: dict[str, Any], bound: bytes, ttl: float = STATE_TTL) -> str:
+        """requestState for an `input_required` result: what each layer wants to find again on the retry.
+
+        `bound` is the `binding` of the request that is answered.
+        """
         nonce = os.urandom(12)
         plain = _encode([int(time.time() + ttl), layers])
-        box = AESGCM(self._first.secret).encrypt(nonce, plain, _binding(request))
+        box = AESGCM(self._first.secret).encrypt(nonce, plain, bound)
         return _text(_HEAD.pack(self._first.id, nonce) + box)
 
-    def open_state(self, text: str, request: Request) -> dict[str, Any]:
+    def open_state(self, text: str, bound: bytes) -> dict[str, Any]:
         """The layers again.
 
         Raises:
@@ -75,7 +91,7 @@ class Seal:
         if key is None:
             raise _bad_state()
         try:
-            plain = AESGCM(key.secret).decrypt(nonce, data[_HEAD.size :], _binding(request))
+            plain = AESGCM(key.secret).decrypt(nonce, data[_HEAD.size :], bound)
         except InvalidTag:
             raise _bad_state() from None
         expires, layers = msgspec.json.decode(plain, type=tuple[int, dict[str, Any]])
@@ -123,12 +139,6 @@ def _mark(key: Key, purpose: str, name: str) -> str:
 
 def _signature(key: Key, purpose: str, value: str) -> str:
     return _text(hmac.digest(key.secret, f"{purpose}\0{value}".encode("utf-8", "surrogatepass"), "sha256")[:16])
-
-
-def _binding(request: Request) -> bytes:
-    """Caller, method and a digest of the params that must be the same on the retry."""
-    params = {key: request.value(key) for key in request.params if key not in _NOT_BOUND}
-    return _encode([request.caller.subject, request.method, hashlib.sha256(_encode(params)).hexdigest()])
 
 
 def _text(data: bytes) -> str:

@@ -78,7 +78,9 @@ class Filter:
         if not isinstance(raw, dict):
             raise ProtocolError(INVALID_PARAMS, "params.notifications must be an object")
         return cls(
-            *(_flag(raw, key) for key in ("toolsListChanged", "promptsListChanged", "resourcesListChanged")),
+            tools=_flag(raw, "toolsListChanged"),
+            prompts=_flag(raw, "promptsListChanged"),
+            resources=_flag(raw, "resourcesListChanged"),
             uris=_strings(raw, "resourceSubscriptions"),
             tasks=_strings(raw, "taskIds"),
         )

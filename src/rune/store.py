@@ -156,7 +156,7 @@ class MemoryStore:
         self._sweep_at = now + 60
         for kept in (self._values, self._lists):
             for key in [key for key, (_, until) in kept.items() if until is not None and until <= now]:
-                kept.pop(key)  # type: ignore[attr-defined]
+                kept.pop(key)
 
 
 def _until(ttl: float | None) -> float | None:

@@ -10,13 +10,14 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final, Self
 
 import msgspec
 
+from rune.asking import check_answer
 from rune.errors import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, NotFound, ProtocolError, RuneError
 from rune.protocol.methods import TASKS
 from rune.protocol.modern import missing_capability
@@ -33,7 +34,6 @@ LEASE: Final = 30.0
 """Seconds without a sign of life after which the process that runs a task counts as dead."""
 PER_CALLER: Final = 1000
 TERMINAL: Final = frozenset({"completed", "failed", "cancelled"})
-ACTIONS: Final = frozenset({"accept", "decline", "cancel"})
 
 Body = Callable[["Running"], Awaitable[Result]]
 
@@ -91,6 +91,7 @@ class Running:
         self.changed = asyncio.Lock()
         self.answers: dict[str, asyncio.Future[msgspec.Raw]] = {}
         self.job: asyncio.Task[None] | None = None
+        self.ready = asyncio.Event()
 
     @property
     def id(self) -> str:
@@ -124,7 +125,7 @@ class Running:
             name = f"{key}_{number}"
         return name
 
-    async def answer(self, answers: dict[str, Any]) -> None:
+    async def answer(self, answers: dict[str, msgspec.Raw]) -> None:
         """Take the answers that are waited for and leave the others alone."""
         taken = [key for key in answers if key in self.record.questions]
         for key in taken:
@@ -136,7 +137,7 @@ class Running:
         await self._tasks.save(self)
         for key in taken:
             if not self.answers[key].done():
-                self.answers[key].set_result(msgspec.Raw(_encode(answers[key])))
+                self.answers[key].set_result(answers[key])
 
 
 class Tasks:
@@ -195,8 +196,8 @@ class Tasks:
         await self.save(running)
         await self._store.append(_index(record.subject), record.id.encode(), limit=PER_CALLER)
         running.job = asyncio.create_task(self._run(running, body))
-        # A task that is cancelled before its first step would never write its end.
-        await asyncio.sleep(0)
+        # From the first moment on another process may want something of it.
+        await running.ready.wait()
         return Result.of(record.wire(whole=False), "task")
 
     async def save(self, running: Running) -> None:
@@ -238,9 +239,10 @@ class Tasks:
 
     async def _update(self, request: Request) -> Result:
         record = await self._mine(request)
-        answers = request.value("inputResponses", {})
-        if not isinstance(answers, dict):
-            raise ProtocolError(INVALID_PARAMS, "params.inputResponses must be an object")
+        try:
+            answers = msgspec.json.decode(request.params.get("inputResponses", b"{}"), type=dict[str, msgspec.Raw])
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise ProtocolError(INVALID_PARAMS, "params.inputResponses must be an object") from None
         for key, question in record.questions.items():
             if key in answers:
                 check_answer(key, question, answers[key])
@@ -286,9 +288,14 @@ class Tasks:
 
     async def _run(self, running: Running, body: Body) -> None:
         record = running.record
-        listener = asyncio.create_task(self._listen(running))
         try:
-            result = await body(running)
+            async with self._store.subscribe(_channel(record.id)) as wishes:
+                running.ready.set()
+                listener = asyncio.create_task(_hear(running, wishes))
+                try:
+                    result = await body(running)
+                finally:
+                    listener.cancel()
             record.result, record.status = result.raw, "completed"
         except asyncio.CancelledError:
             record.status = "cancelled"
@@ -301,21 +308,11 @@ class Tasks:
             record.status = "failed"
             record.error = {"code": INTERNAL_ERROR, "message": f"{record.tool}: {type(error).__name__}: {error}"}
         finally:
-            listener.cancel()
+            running.ready.set()
             record.questions = {}
             with suppress(asyncio.CancelledError):
                 await asyncio.shield(asyncio.wait_for(self.save(running), 5))
             self._running.pop(record.id, None)
-
-    async def _listen(self, running: Running) -> None:
-        """What other processes want from this task."""
-        async with self._store.subscribe(_channel(running.id)) as messages:
-            async for message in messages:
-                wish = msgspec.json.decode(message)
-                if "answers" in wish:
-                    await running.answer(wish["answers"])
-                elif running.job is not None:
-                    running.job.cancel()
 
     async def _keep_alive(self) -> None:
         while True:
@@ -328,16 +325,14 @@ class Tasks:
             self.listeners.publish(Note("notifications/tasks", _encode(record.wire(whole=True))))
 
 
-def check_answer(key: str, question: dict[str, Any], answer: Any) -> None:
-    """An answer must have the shape that its question wants.
-
-    Raises:
-        ProtocolError: -32602.
-    """
-    if not isinstance(answer, dict):
-        raise ProtocolError(INVALID_PARAMS, f"params.inputResponses.{key} must be an object")
-    if question.get("method") == "elicitation/create" and answer.get("action") not in ACTIONS:
-        raise ProtocolError(INVALID_PARAMS, f"params.inputResponses.{key}.action must be accept, decline or cancel")
+async def _hear(running: Running, wishes: AsyncIterator[bytes]) -> None:
+    """What other processes want from a task."""
+    async for message in wishes:
+        wish = msgspec.json.decode(message, type=dict[str, msgspec.Raw])
+        if "answers" in wish:
+            await running.answer(msgspec.json.decode(wish["answers"], type=dict[str, msgspec.Raw]))
+        elif running.job is not None:
+            running.job.cancel()
 
 
 def _now() -> str:

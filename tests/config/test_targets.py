@@ -78,7 +78,7 @@ def test_a_config_without_sources_leaves_a_lone_target_alone() -> None:
 
 def test_hosts_get_their_port_when_two_need_it() -> None:
     assert set(prefixes("http://localhost:1/mcp", "http://localhost:2/mcp")) == {"localhost-1", "localhost-2"}
-    assert set(prefixes("http://x.org/mcp", "https://x.org/mcp")) == {"x-org-80", "x-org-443"}
+    assert set(prefixes("http://x.org/mcp", "wss://x.org/mcp")) == {"x-org-80", "x-org-443"}
     long = "a-very-long-host-name.example.org"
     assert set(prefixes(f"http://{long}:8000", f"http://{long}:65535")) == {
         "a-very-long-host-nam-8000".replace("nam-", "na-"), "a-very-long-host-n-65535",

@@ -74,6 +74,11 @@ _SIMPLE = {
     "boolean": st.booleans(),
     "null": st.none(),
 }
+_FORMATS = {
+    "uri": st.sampled_from(["file:///a%20b", "https://example.com/x?y#z", "note:1", "urn:a:b"]),
+    "uri-template": st.sampled_from(["note://{id}", "file:///{+path}{?a,b}"]),
+    "byte": st.sampled_from(["", "AAAA", "YQ=="]),
+}
 
 
 @cache
@@ -99,6 +104,8 @@ def _strategy(schema: Any) -> st.SearchStrategy[Any]:
         return st.lists(_strategy(schema.get("items", {})), max_size=2)
     if kind == "object":
         return _object(schema)
+    if schema.get("format") in _FORMATS:
+        return _FORMATS[schema["format"]]
     return _SIMPLE.get(kind, st.none() | _json)
 
 

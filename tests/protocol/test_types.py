@@ -9,7 +9,7 @@ import pytest
 
 from rune.protocol import types
 
-TYPES = {name: value for name, value in vars(types).items() if is_typeddict(value)}
+TYPES = {name: value for name, value in vars(types).items() if is_typeddict(value) and name[0] != "_"}
 
 # Objects that the schema spells out in place: type -> where.
 INLINE = {

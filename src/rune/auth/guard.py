@@ -13,7 +13,8 @@ _REMEMBER: Final = 256
 class Guard:
     """Checks Host and Origin. Loopback names are always good; others must be listed, `*` allows all.
 
-    `hosts` and `origins` are what the config allows besides: a host with or without port, an origin as browsers send it.
+    `hosts` and `origins` are what the config allows besides: a host with or without port, an origin as
+    browsers send it.
     """
 
     def __init__(self, hosts: Iterable[str] = (), origins: Iterable[str] = ()) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, Final
 
@@ -51,9 +50,9 @@ class Verbs(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        close = get_close_matches(args[0], VERBS, 1) if args[0] not in VERBS else []
+        close = screen.closest(args[0], VERBS) if args[0] not in VERBS else None
         if close:
-            raise screen.Misuse(f"no such verb: {args[0]}", f"rune {close[0]}")
+            raise screen.Misuse(f"no such verb: {args[0]}", f"rune {close}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -87,9 +86,8 @@ def run(words: list[str]) -> int:
         at = words.index("--")
         words, command = words[:at], words[at + 1 :]
     try:
-        rune.main(words, prog_name="rune", standalone_mode=False, obj=command)
-    except click.exceptions.Exit as done:
-        return done.exit_code
+        # A verb that ends by click's Exit makes this return its status.
+        return rune.main(words, prog_name="rune", standalone_mode=False, obj=command) or 0
     except click.exceptions.NoArgsIsHelpError as error:
         screen.err(error.format_message())
         return 2
@@ -108,4 +106,3 @@ def run(words: list[str]) -> int:
         # The reader of our output has gone, for example `| head`. Nothing may be written at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    return 0

@@ -52,6 +52,11 @@ def served(function: F) -> F:
     return common(_config(function))
 
 
+def targets_of(function: F) -> F:
+    """TARGETs as plain words, beside those of `-t`."""
+    return click.argument("words", metavar="[TARGET]...", nargs=-1, **_WORD)(function)
+
+
 def reaching(function: F) -> F:
     """What verbs have that need a gateway: their own in process, or the URL of a running one."""
     function = click.option("--url", metavar="URL", help="A gateway or server that is running.")(function)

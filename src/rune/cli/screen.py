@@ -6,9 +6,10 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
 import click
 import msgspec
@@ -28,9 +29,9 @@ class Misuse(click.UsageError):
         self.hint = hint
 
 
-def terminal(stream: IO[str] | None = None) -> bool:
-    """Whether a person is looking at it."""
-    return bool((sys.stdout if stream is None else stream).isatty())
+def terminal(*, err: bool = False) -> bool:
+    """Whether a person is looking at stdout, or at stderr."""
+    return (sys.stderr if err else sys.stdout).isatty()
 
 
 def interactive() -> bool:
@@ -38,9 +39,9 @@ def interactive() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def paint(text: str, colour: str, stream: IO[str] | None = None) -> str:
-    """The text in a colour where the stream shows colours."""
-    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not terminal(stream):
+def paint(text: str, colour: str, *, err: bool = False) -> str:
+    """The text in a colour, where stdout or stderr shows colours."""
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not terminal(err=err):
         return text
     return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m"
 
@@ -62,7 +63,7 @@ def program() -> str:
 
 
 def out(text: str = "") -> None:
-    print(text, flush=True)
+    print(text, file=sys.stdout, flush=True)
 
 
 def err(text: str) -> None:
@@ -91,6 +92,51 @@ def rows(table: Sequence[Sequence[str]], colour: str = "cyan") -> None:
         out(f"{paint(left, colour)}  {last}" if left else last)
 
 
+def block(content: dict[str, Any]) -> str:
+    """A content block as text; what is no text is named."""
+    kind = content.get("type")
+    if kind == "text":
+        return clean(str(content.get("text", "")))
+    if kind == "resource_link":
+        return f"[{clean(str(content.get('name')))}: {clean(str(content.get('uri')))}]"
+    inner = content.get("resource")
+    if kind == "resource" and isinstance(inner, dict):
+        return clean(inner["text"]) if isinstance(inner.get("text"), str) else f"[{clean(str(inner.get('uri')))}]"
+    return f"[{kind} {content.get('mimeType', '')}, {3 * len(str(content.get('data', ''))) // 4} bytes]"
+
+
+def data(content: bytes, kind: str) -> None:
+    """Bytes, as they are where they do no harm."""
+    if terminal():
+        out(f"[{clean(kind)}, {len(content)} bytes]")
+        return
+    sys.stdout.flush()
+    sys.stdout.buffer.write(content)
+    sys.stdout.buffer.flush()
+
+
+def status(text: str) -> None:
+    """A line on the terminal that the next one replaces; an empty one removes it."""
+    width = shutil.get_terminal_size().columns
+    sys.stderr.write(f"\r\x1b[K{_CONTROL.sub('', text)[: width - 1]}")
+    sys.stderr.flush()
+
+
+def compact(data: Any) -> str:
+    """JSON on one line."""
+    return msgspec.json.encode(data).decode()
+
+
+def first_line(text: Any) -> str:
+    """The first line of a description, empty when there is none."""
+    return text.strip().partition("\n")[0] if isinstance(text, str) else ""
+
+
+def closest(word: str, words: Iterable[str]) -> str | None:
+    """The word that was probably meant."""
+    return next(iter(get_close_matches(word, list(words), 1)), None)
+
+
 def sentence(text: str) -> str:
     """A sentence of a library in our style: lower case, without the full stop."""
     return (text[:1].lower() + text[1:]).rstrip(".")
@@ -109,7 +155,7 @@ def error(message: str, hint: str | None = None) -> None:
     if len(lines) > _LINES:
         lines = [lines[0], *lines[1 - _LINES :]]
     text = "\n  ".join(_CONTROL.sub("", line) for line in lines)
-    err(paint(text, "red", sys.stderr))
+    err(paint(text, "red", err=True))
     if hint:
         err(f"  fix: {hint}")
 

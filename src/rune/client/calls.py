@@ -6,9 +6,10 @@ Shared by both eras of `client/`; the wires (`duplex.py`, `http.py`) implement `
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from itertools import count
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 import msgspec
 
@@ -17,6 +18,10 @@ from rune.errors import INTERNAL_ERROR, ProtocolError, TimedOut, Unavailable
 from rune.protocol import jsonrpc
 from rune.protocol.jsonrpc import Envelope
 from rune.request import Note, Request
+
+log = logging.getLogger("rune.client")
+
+MAX_WARNINGS: Final = 100
 
 
 class Lost(Unavailable):
@@ -44,7 +49,8 @@ class Call:
     """
 
     __slots__ = (
-        "answered", "asking", "deadline", "headers", "id", "key", "method", "on_end", "params", "request", "silent",
+        "answered", "asking", "deadline", "headers", "id", "key", "method", "on_end", "over", "params", "request",
+        "silent",
     )  # fmt: skip
 
     def __init__(self, id: int, method: str, params: bytes, deadline: float | None) -> None:
@@ -57,11 +63,14 @@ class Call:
         self.headers: Mapping[str, str] = {}
         self.answered: Mapping[str, str] = {}
         self.silent = False
+        self.over = False
         self.asking: Asking | None = None
         self.on_end: list[Callable[[], object]] = []
 
     def emit(self, method: str, params: bytes) -> None:
-        """Tell the caller something, if there is one who can be told."""
+        """Tell the caller something, if there is one who can be told; nothing follows the response."""
+        if self.over:
+            return
         if self.asking is not None:
             self.asking.emit(Note(method, params))
         elif self.request is not None:
@@ -119,8 +128,9 @@ class Wire(Protocol):
         """Tell the server that this client will not come back, where the wire knows a way to say so."""
         ...
 
-    async def listen(self) -> None:
-        """Keep the stream open on which the server speaks without being asked; ends by cancellation."""
+    async def listen(self, opened: Callable[[], object]) -> None:
+        """Keep the stream open on which the server speaks without being asked; ends by cancellation, or at once where
+        there is no such stream. `opened` is called when it is known."""
         ...
 
 
@@ -133,6 +143,7 @@ class Calls:
         self.flying: dict[int, Call] = {}
         self.cancels_by_note = not wire.http
         self._ids = count(1)
+        self._said: set[str] = set()
         self._idle: asyncio.Event | None = None
 
     def new(self, method: str, request: Request | None = None, timeout: float | None = None) -> Call:
@@ -166,6 +177,12 @@ class Calls:
         if envelope.error:
             raise read_error(envelope.error)
         return bytes(envelope.result)
+
+    def warn_once(self, text: str) -> None:
+        """Lists are read again and again: what is wrong with them is said once."""
+        if text not in self._said and len(self._said) < MAX_WARNINGS:
+            self._said.add(text)
+            log.warning("%s: %s", self.wire.name, text)
 
     async def drained(self) -> None:
         """Wait until no call is in flight."""

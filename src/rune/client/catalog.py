@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Final
@@ -17,8 +16,6 @@ from rune.protocol.methods import MODERN, TASKS
 from rune.protocol.modern import Meta
 from rune.request import Request
 from rune.source import Catalog, Item
-
-log = logging.getLogger("rune.client")
 
 MAX_PAGES: Final = 200
 MAX_ITEMS: Final = 20_000
@@ -114,10 +111,10 @@ async def _read(connection: Connection, method: str, members: str, key: str) -> 
             result = await connection.handle(Request(method, params, meta=_OWN))
         except ProtocolError as error:
             if error.code != METHOD_NOT_FOUND:
-                log.warning("%s: %s: %s", connection.name, method, error)
+                connection.warn_once(f"{method}: {error}")
             break
         page = jsonrpc.read_object(result.raw)
-        for item in _items(connection.name, page.get(members), key):
+        for item in _items(connection, page.get(members), key):
             listing.items.setdefault(item.name, item)
         listing.ttl = min(listing.ttl, _ttl(page.get("ttlMs")))
         listing.private = listing.private or bytes(page.get("cacheScope", b"")) != b'"public"'
@@ -128,18 +125,18 @@ async def _read(connection: Connection, method: str, members: str, key: str) -> 
             break
         seen.add(bytes(cursor))
     else:
-        log.warning("%s: %s has more than %d pages; the rest is left out", connection.name, method, MAX_PAGES)
+        connection.warn_once(f"{method} has more than {MAX_PAGES} pages; the rest is left out")
     return listing
 
 
-def _items(name: str, raw: msgspec.Raw | None, key: str) -> Iterator[Item]:
+def _items(connection: Connection, raw: msgspec.Raw | None, key: str) -> Iterator[Item]:
     """The entries of a page that have a name; a broken one is left out, the others stay."""
     if raw is None:
         return
     try:
         entries = _decode_list(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        log.warning("%s: a list that is no list is left out", name)
+        connection.warn_once("a list that is no list is left out")
         return
     for entry in entries:
         try:
@@ -149,7 +146,7 @@ def _items(name: str, raw: msgspec.Raw | None, key: str) -> Iterator[Item]:
         if isinstance(own, str) and own:
             yield Item(own, bytes(entry))
         else:
-            log.warning("%s: an entry without %s is left out: %.80r", name, key, bytes(entry))
+            connection.warn_once(f"an entry without {key} is left out: {bytes(entry)[:80]!r}")
 
 
 def _ttl(raw: msgspec.Raw | None) -> int:

@@ -68,7 +68,7 @@ class Connection:
         self._on_note = on_note or (lambda note: None)
         self._on_lost = on_lost or (lambda: None)
         self._calls = Calls(self._wire, timeout)
-        self._parking = parking or Parking()
+        self._parking = Parking() if parking is None else parking
         self._own_parking = parking is None
         self._era: Era | None = None
         self._probing = True
@@ -254,6 +254,10 @@ class Connection:
                 data = error.data if error.data is not None else {"uri": request.value("uri")}
                 raise NotFound(error.message, data=data) from None
             raise
+
+    def warn_once(self, text: str) -> None:
+        """Log something that is wrong with this server, the first time."""
+        self._calls.warn_once(text)
 
     async def drained(self) -> None:
         """Wait until no call is in flight."""

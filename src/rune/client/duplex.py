@@ -53,7 +53,7 @@ class Duplex:
         self.headers: dict[str, str] = {}
         self.lost: str | None = None
         self._carrier = carrier
-        self._waiting: dict[int, asyncio.Future[Envelope]] = {}
+        self._waiting: dict[int, tuple[Call, asyncio.Future[Envelope]]] = {}
         self._inbox: Inbox = lambda envelope, call: None
         self._on_lost: Callable[[], None] = lambda: None
         self._noise = False
@@ -76,7 +76,7 @@ class Duplex:
         if self.lost is not None:
             raise Lost(f"{self.name}: {self.lost}", sent=False)
         future: asyncio.Future[Envelope] = self._loop.create_future()
-        self._waiting[call.id] = future
+        self._waiting[call.id] = call, future
         timer = None if call.deadline is None else self._loop.call_at(call.deadline, self._expire, call, future)
         self._carrier.send(call.frame)
         try:
@@ -108,8 +108,8 @@ class Duplex:
     async def leave(self) -> None:
         """The end of its input tells a child enough."""
 
-    async def listen(self) -> None:
-        await self._loop.create_future()
+    async def listen(self, opened: Callable[[], object]) -> None:
+        opened()
 
     def _received(self, line: bytes) -> None:
         try:
@@ -117,8 +117,8 @@ class Duplex:
             for member in (line,) if batch is None else batch:
                 self._dispatch(jsonrpc.read(member))
         except jsonrpc.Malformed as error:
-            future = self._waiting.get(error.id) if isinstance(error.id, int) else None
-            if future is not None and not future.done():
+            future = self._awaited(error.id)
+            if future is not None:
                 future.set_exception(Lost(f"{self.name}: answered with something that is no JSON-RPC: {error}"))
             elif not self._noise:
                 self._noise = True
@@ -128,13 +128,21 @@ class Duplex:
         if isinstance(envelope.method, str):
             self._inbox(envelope, None)
             return
-        future = self._waiting.get(envelope.id) if isinstance(envelope.id, int) else None
-        if future is not None and not future.done():
+        future = self._awaited(envelope.id)
+        if future is not None:
             future.set_result(envelope)
+
+    def _awaited(self, id: object) -> asyncio.Future[Envelope] | None:
+        """Who waits for this response, if anybody still does."""
+        call, future = self._waiting.get(id, (None, None)) if isinstance(id, int) else (None, None)
+        if call is None or future is None or future.done():
+            return None
+        call.over = True
+        return future
 
     def _ended(self, reason: str) -> None:
         self.lost = "\n".join((reason, *(f"  stderr: {line}" for line in self._carrier.last_words[-3:])))
-        for future in self._waiting.values():
+        for _, future in self._waiting.values():
             if not future.done():
                 future.set_exception(Lost(f"{self.name}: {self.lost}"))
         self._on_lost()

@@ -159,7 +159,7 @@ class Http:
         last = {"Last-Event-ID": resume.last} if resume.last else {}
         return {"Accept": EVENTS, "Accept-Encoding": "identity", **self.headers, **last}
 
-    async def listen(self) -> None:
+    async def listen(self, opened: Callable[[], object]) -> None:
         """The GET stream of an old server, opened again when it ends."""
         resume = Resume()
         while self.lost is None:
@@ -168,9 +168,11 @@ class Http:
                 async with self._outlet.request("GET", self.url, headers=self._get_headers(resume)) as response:
                     if response.status != 200:
                         raise await self._refusal(response)
+                    opened()
                     await self._events(response, None, resume)
             except RuneError as error:
                 log.debug("%s", error)
+                opened()
                 if isinstance(error, NeedsAuth) or (isinstance(error, Refused) and error.status in (400, 404, 405)):
                     return
             resume.count(moved=moved != resume.last)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any, Final
 
 import msgspec
@@ -23,8 +22,6 @@ from rune.protocol.modern import (
     scan_param_headers,
 )
 from rune.request import Request, Result
-
-log = logging.getLogger("rune.client")
 
 _COMPLETE: Final = b'{"resultType":"complete"'
 _VERSION: Final = msgspec.Raw(jsonrpc.encode(MODERN))
@@ -131,8 +128,7 @@ class Modern:
                 definition = jsonrpc.decode(tool)
                 found, valid = scan_param_headers(definition.get("inputSchema", {}))
                 if not valid:
-                    tool = definition.get("name")
-                    log.warning("%s: %s is left out: its x-mcp-header breaks the rules", self.name, tool)
+                    self._calls.warn_once(f"{definition.get('name')} is left out: its x-mcp-header breaks the rules")
                     continue
                 self._param_headers[definition.get("name", "")] = found
             kept.append(tool)

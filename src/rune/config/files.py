@@ -231,7 +231,7 @@ def check_url(url: str, origin: str = "") -> str:
     Raises:
         ConfigError: for another scheme or no host.
     """
-    if not re.match(r"https?://[^/\s:?#]", url):
+    if not re.match(r"(https?|wss?)://[^/\s:?#]", url):
         raise ConfigError(
             f"{origin}{': ' if origin else ''}{url} is no URL of an MCP server",
             hint="it looks like https://example.org/mcp",

@@ -63,7 +63,7 @@ class ServerTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class SourceTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[sources.NAME]`: one thing that offers tools. Exactly one of `url`, `command`, `python` says what it is."""
 
-    url: Annotated[str | None, Meta(description="an MCP server on HTTP")] = None
+    url: Annotated[str | None, Meta(description="an MCP server on HTTP or WebSocket")] = None
     command: Annotated[str | Texts | None, Meta(description="an MCP server on stdio: a list, or one string")] = None
     python: Annotated[str | None, Meta(description="a Python file with a `rune.Server`")] = None
     prefix: Annotated[Prefix | None, Meta(description="put before its names; `NAME_` when not given")] = None

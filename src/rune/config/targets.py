@@ -103,7 +103,7 @@ def _with_ports(sources: list[SourceConfig]) -> list[SourceConfig]:
 
 def _ported(source: SourceConfig) -> str:
     parts = urlsplit(source.place)
-    port = str(parts.port or (443 if parts.scheme == "https" else 80))
+    port = str(parts.port or (443 if parts.scheme in ("https", "wss") else 80))
     return f"{source.name[: 23 - len(port)].rstrip('-')}-{port}"
 
 

@@ -75,7 +75,7 @@ def read(data: bytes) -> Envelope:
 
 
 def read_batch(data: bytes) -> list[bytes] | None:
-    """The members of a batch (2025-03-26), or None when the message is no array.
+    """The members of a batch (legacy), or None when the message is no array.
 
     Raises:
         Malformed: -32700 when it is no JSON, -32600 when the array is empty.

@@ -9,6 +9,8 @@ REVISIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25", MODERN)
 LEGACY = frozenset(REVISIONS[:-1])
 NEWEST_LEGACY = "2025-11-25"
 
+HANDSHAKE = "initialize"
+
 TASKS = "io.modelcontextprotocol/tasks"
 UI = "io.modelcontextprotocol/ui"
 
@@ -16,7 +18,7 @@ UI = "io.modelcontextprotocol/ui"
 class Method(NamedTuple):
     """`key` is the parameter that Mcp-Name mirrors; `members` is the list that a list method returns;
     `cacheable` results carry ttlMs and cacheScope; `asks` may be answered with `input_required`;
-    `modern` and `legacy` say in which era a client may send it."""
+    `modern` and `legacy` say in which era a client may send it; `wire` is the name as a header has it."""
 
     name: str
     key: str | None = None
@@ -25,6 +27,7 @@ class Method(NamedTuple):
     asks: bool = False
     modern: bool = True
     legacy: bool = True
+    wire: bytes = b""
 
 
 _TABLE = (
@@ -43,14 +46,14 @@ _TABLE = (
     Method("tasks/cancel", key="taskId"),
     Method("tasks/list", modern=False),
     Method("tasks/result", modern=False),
-    Method("initialize", modern=False),
+    Method(HANDSHAKE, modern=False),
     Method("ping", modern=False),
     Method("logging/setLevel", modern=False),
     Method("resources/subscribe", modern=False),
     Method("resources/unsubscribe", modern=False),
 )
 
-METHODS = {method.name: method for method in _TABLE}
-MODERN_METHODS = {method.name: method for method in _TABLE if method.modern}
+METHODS = {method.name: method._replace(wire=method.name.encode()) for method in _TABLE}
+MODERN_METHODS = {method.name: method for method in METHODS.values() if method.modern}
 
 LOG_LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")

@@ -19,7 +19,7 @@ from rune.errors import (
     ProtocolError,
 )
 from rune.protocol.jsonrpc import NOTHING
-from rune.protocol.methods import LEGACY, LOG_LEVELS, METHODS, MODERN, MODERN_METHODS, REVISIONS, Method
+from rune.protocol.methods import HANDSHAKE, LEGACY, LOG_LEVELS, METHODS, MODERN, MODERN_METHODS, REVISIONS, Method
 
 PREFIX: Final = "io.modelcontextprotocol/"
 VERSION_KEY: Final = PREFIX + "protocolVersion"
@@ -60,6 +60,8 @@ class Meta(
 
 
 NO_META = Meta()
+
+_MODERN: Final = MODERN.encode()
 
 _decode_meta = msgspec.json.Decoder(Meta).decode
 _decode_str = msgspec.json.Decoder(str).decode
@@ -102,7 +104,7 @@ def check_meta(meta: Meta | None, method: str) -> Meta:
     if meta.version != MODERN:
         if meta.version in LEGACY:
             # Not specified: -32022 would contradict the list of supported versions, which names this one.
-            raise ProtocolError(INVALID_PARAMS, f"version {meta.version} needs initialize", data={"method": method})
+            raise ProtocolError(INVALID_PARAMS, f"version {meta.version} needs {HANDSHAKE}", data={"method": method})
         raise unsupported(meta.version)
     if bytes(meta.capabilities)[:1] != b"{":
         raise ProtocolError(INVALID_PARAMS, f"params._meta[{CAPABILITIES_KEY!r}] must be an object")
@@ -195,31 +197,43 @@ def check_headers(
         ProtocolError: -32020.
     """
     version = headers.get(VERSION_HEADER)
-    if version is None:
-        raise mismatch("MCP-Protocol-Version is missing")
-    if meta is not None and meta.version is not None and version.strip() != meta.version.encode():
-        raise mismatch(f"MCP-Protocol-Version is {version.decode('latin-1')}, the body says {meta.version}")
+    # What nearly every request says is compared as bytes; decoding is for the others.
+    if version != _MODERN or meta is None or meta.version != MODERN:
+        _check_version(version, meta)
     header = headers.get(METHOD_HEADER)
     if header is None:
         raise mismatch("Mcp-Method is missing")
-    if header != method.encode() and decode_header(header) != method:
-        raise mismatch(f"Mcp-Method is {header.decode('latin-1')}, the body says {method}")
     row = METHODS.get(method)
-    if row is None or row.key is None:
-        return
-    raw = params.get(row.key)
-    if raw is None:
-        return
-    header = headers.get(NAME_HEADER)
+    if (row is None or header != row.wire) and decode_header(header) != method:
+        raise mismatch(f"Mcp-Method is {header.decode('latin-1')}, the body says {method}")
+    raw = None if row is None or row.key is None else params.get(row.key)
+    if raw is not None:
+        header = headers.get(NAME_HEADER)
+        # Equal bytes mean the same unless one side escapes: a backslash in JSON, the sentinel or non-ASCII in a header.
+        if (
+            header is None
+            or bytes(raw) != b'"%b"' % header
+            or b"\\" in header
+            or header[:2] == b"=?"
+            or not header.isascii()
+        ):
+            _check_name(header, raw)
+
+
+def _check_version(version: bytes | None, meta: Meta | None) -> None:
+    if version is None:
+        raise mismatch("MCP-Protocol-Version is missing")
+    if meta is not None and meta.version is not None and decode_header(version) != meta.version:
+        raise mismatch(f"MCP-Protocol-Version is {version.decode('latin-1')}, the body says {meta.version}")
+
+
+def _check_name(header: bytes | None, raw: msgspec.Raw) -> None:
     if header is None:
         raise mismatch("Mcp-Name is missing")
-    # The cheap comparison first: most names need no escapes, in JSON or in the header.
-    if bytes(raw) == b'"%b"' % header and b"\\" not in header and _PLAIN.fullmatch(header) and header[:2] != b"=?":
-        return
     try:
         name = _decode_str(raw)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        raise ProtocolError(INVALID_PARAMS, f"params.{row.key} must be a string") from None
+        raise ProtocolError(INVALID_PARAMS, "what Mcp-Name mirrors must be a string") from None
     if decode_header(header) != name:
         raise mismatch(f"Mcp-Name is {header.decode('latin-1')}, the body says {name}")
 

@@ -31,7 +31,9 @@ RequestMetaObject = TypedDict(
 )
 
 
-# --- who and what ----------------------------------------------------------------------------------------------------
+class BaseMetadata(TypedDict):
+    name: str
+    title: NotRequired[str]
 
 
 class Icon(TypedDict):
@@ -41,12 +43,13 @@ class Icon(TypedDict):
     theme: NotRequired[Literal["dark", "light"]]
 
 
-class Implementation(TypedDict):
-    name: str
-    version: str
-    title: NotRequired[str]
-    description: NotRequired[str]
+class Icons(TypedDict):
     icons: NotRequired[list[Icon]]
+
+
+class Implementation(BaseMetadata, Icons):
+    version: str
+    description: NotRequired[str]
     websiteUrl: NotRequired[str]
 
 
@@ -96,64 +99,56 @@ class Annotations(TypedDict):
     priority: NotRequired[float]
 
 
-class TextContent(TypedDict):
-    type: Literal["text"]
-    text: str
+class _Annotated(TypedDict):
     annotations: NotRequired[Annotations]
     _meta: NotRequired[JSONObject]
 
 
-class ImageContent(TypedDict):
+class TextContent(_Annotated):
+    type: Literal["text"]
+    text: str
+
+
+class ImageContent(_Annotated):
     type: Literal["image"]
     data: str
     mimeType: str
-    annotations: NotRequired[Annotations]
-    _meta: NotRequired[JSONObject]
 
 
-class AudioContent(TypedDict):
+class AudioContent(_Annotated):
     type: Literal["audio"]
     data: str
     mimeType: str
-    annotations: NotRequired[Annotations]
-    _meta: NotRequired[JSONObject]
 
 
-class Resource(TypedDict):
+class Resource(BaseMetadata, Icons, _Annotated):
     uri: str
-    name: str
-    title: NotRequired[str]
     description: NotRequired[str]
     mimeType: NotRequired[str]
     size: NotRequired[int]
-    icons: NotRequired[list[Icon]]
-    annotations: NotRequired[Annotations]
-    _meta: NotRequired[JSONObject]
 
 
 class ResourceLink(Resource):
     type: Literal["resource_link"]
 
 
-class TextResourceContents(TypedDict):
+class ResourceContents(TypedDict):
     uri: str
+    mimeType: NotRequired[str]
+    _meta: NotRequired[JSONObject]
+
+
+class TextResourceContents(ResourceContents):
     text: str
-    mimeType: NotRequired[str]
-    _meta: NotRequired[JSONObject]
 
 
-class BlobResourceContents(TypedDict):
-    uri: str
+class BlobResourceContents(ResourceContents):
     blob: str
-    mimeType: NotRequired[str]
-    _meta: NotRequired[JSONObject]
 
 
-class EmbeddedResource(TypedDict):
+class EmbeddedResource(_Annotated):
     type: Literal["resource"]
     resource: TextResourceContents | BlobResourceContents
-    annotations: NotRequired[Annotations]
-    _meta: NotRequired[JSONObject]
 
 
 ContentBlock: TypeAlias = TextContent | ImageContent | AudioContent | ResourceLink | EmbeddedResource
@@ -170,41 +165,28 @@ class ToolAnnotations(TypedDict):
     openWorldHint: NotRequired[bool]
 
 
-class Tool(TypedDict):
-    name: str
+class Tool(BaseMetadata, Icons):
     inputSchema: JSONObject
     outputSchema: NotRequired[JSONObject]
-    title: NotRequired[str]
     description: NotRequired[str]
-    icons: NotRequired[list[Icon]]
     annotations: NotRequired[ToolAnnotations]
     _meta: NotRequired[JSONObject]
 
 
-class ResourceTemplate(TypedDict):
+class ResourceTemplate(BaseMetadata, Icons, _Annotated):
     uriTemplate: str
-    name: str
-    title: NotRequired[str]
     description: NotRequired[str]
     mimeType: NotRequired[str]
-    icons: NotRequired[list[Icon]]
-    annotations: NotRequired[Annotations]
-    _meta: NotRequired[JSONObject]
 
 
-class PromptArgument(TypedDict):
-    name: str
-    title: NotRequired[str]
+class PromptArgument(BaseMetadata):
     description: NotRequired[str]
     required: NotRequired[bool]
 
 
-class Prompt(TypedDict):
-    name: str
-    title: NotRequired[str]
+class Prompt(BaseMetadata, Icons):
     description: NotRequired[str]
     arguments: NotRequired[list[PromptArgument]]
-    icons: NotRequired[list[Icon]]
     _meta: NotRequired[JSONObject]
 
 
@@ -391,9 +373,6 @@ InputResponse: TypeAlias = CreateMessageResult | ElicitResult | ListRootsResult
 class InputRequiredResult(Result):
     inputRequests: NotRequired[dict[str, InputRequest]]
     requestState: NotRequired[str]
-
-
-# --- notifications ---------------------------------------------------------------------------------------------------
 
 
 class SubscriptionFilter(TypedDict):

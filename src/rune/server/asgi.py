@@ -17,8 +17,9 @@ from rune.wires import Way
 from rune.wires.websocket import WebSocketWire
 
 Scope: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
 MAX_BODY: Final = 4 * 1024 * 1024
 SOCKETS: Final = ("/", "/ws", "/mcp")
@@ -34,9 +35,8 @@ class AsgiOut:
         self._send = send
 
     async def respond(self, status: int, body: bytes, headers: Headers = (JSON,)) -> None:
-        await self._send({
-            "type": "http.response.start", "status": status, "headers": [*headers, (b"content-length", b"%d" % len(body))],
-        })  # fmt: skip
+        headers = [*headers, (b"content-length", b"%d" % len(body))]
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
         await self._send({"type": "http.response.body", "body": body})
 
     async def begin(self, status: int, headers: Headers) -> None:
@@ -82,7 +82,14 @@ class App:
             return
         path, method = scope["path"], scope["method"]
         if path == self._path and method == "POST":
-            body = await self._body(headers, receive, out)
+            message = await receive()
+            if message["type"] == "http.request" and not message.get("more_body"):
+                body: bytes | None = message.get("body", b"")
+                if body is None or len(body) > self._max_body:
+                    await self._too_large(out)
+                    return
+            else:
+                body = await self._rest(message, headers, receive, out)
             if body is not None:
                 await self._endpoint.post(headers, body, out)
         elif path == "/health" and method in ("GET", "HEAD"):
@@ -100,20 +107,20 @@ class App:
 
     async def _old(self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, out: AsgiOut) -> None:
         """HTTP+SSE of the first revision."""
-        if await self._endpoint.refused(headers, out):
+        reason = self._endpoint.gate.refuse(headers)
+        if reason is not None:
+            await out.respond(403, error_frame(None, INVALID_REQUEST, reason))
             return
         query = scope["query_string"].decode("latin-1")
-        body = await self._body(headers, receive, out) if scope["method"] == "POST" else b""
+        post = scope["method"] == "POST"
+        body = await self._rest(await receive(), headers, receive, out) if post else b""
         if body is not None:
             await self._sse.handle(scope["method"], scope["path"], query, body, out)
 
-    async def _body(self, headers: Mapping[bytes, bytes], receive: Receive, out: AsgiOut) -> bytes | None:
-        """The whole body; None when it was too large (413) or the client went away."""
-        message = await receive()
-        if message["type"] == "http.request" and not message.get("more_body"):
-            body: bytes = message.get("body", b"")
-            if len(body) <= self._max_body:
-                return body
+    async def _rest(
+        self, message: Message, headers: Mapping[bytes, bytes], receive: Receive, out: AsgiOut
+    ) -> bytes | None:
+        """A body that comes in pieces; None when it was too large (413) or the client went away."""
         length = headers.get(b"content-length", b"0")
         if not length.isdigit() or int(length) > self._max_body:
             await self._too_large(out)

@@ -15,7 +15,7 @@ from rune.protocol import jsonrpc, modern
 from rune.protocol.jsonrpc import Envelope, Id, error_frame, result_frame
 from rune.protocol.methods import MODERN_METHODS
 from rune.request import ANONYMOUS, Caller, Handler, Request, Result
-from rune.seal import Seal
+from rune.seal import Seal, binding
 from rune.server.reply import ListenEmit, Reply
 from rune.server.run import Ended, Guard, run
 
@@ -108,7 +108,7 @@ class Dispatcher:
     def _reopen(self, request: Request) -> None:
         """A retry: open what was sealed and look at the answers."""
         if "requestState" in request.params:
-            request.state = self.seal.open_state(request.text("requestState"), request)
+            request.state = self.seal.open_state(request.text("requestState"), _bound(request))
         answers = request.params.get("inputResponses")
         if answers is not None:
             try:
@@ -122,7 +122,8 @@ class Dispatcher:
         """The result as a modern client gets it: with serverInfo and a sealed requestState."""
         raw = result.raw
         if result.kind == "input_required" and result.state:
-            raw = jsonrpc.splice(raw, b'"requestState":' + jsonrpc.encode(self.seal.state(result.state, request)))
+            state = self.seal.state(result.state, _bound(request))
+            raw = jsonrpc.splice(raw, b'"requestState":' + jsonrpc.encode(state))
         elif request.method == "tools/list" and b'"execution"' in raw:
             memo = result.memo
             if memo is None:
@@ -146,6 +147,10 @@ class Dispatcher:
         self.draining = True
         for guard in tuple(self.listens):
             guard.end("drain")
+
+
+def _bound(request: Request) -> bytes:
+    return binding(request.caller.subject, request.method, request.params)
 
 
 def _error(id: Id, error: RuneError) -> bytes:

@@ -30,7 +30,7 @@ EAGER: Final = sys.version_info >= (3, 12)
 class Duplex(Reply):
     """One connection: its requests in flight and, once a legacy client has shaken hands, its session."""
 
-    __slots__ = ("_dispatcher", "_jobs", "_loop", "_way", "calls", "caller", "session")
+    __slots__ = ("_dispatcher", "_jobs", "_loop", "_way", "caller", "calls", "session")
 
     def __init__(self, dispatcher: Dispatcher, way: Way, caller: Caller = ANONYMOUS) -> None:
         self.caller = caller

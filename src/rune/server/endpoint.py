@@ -6,13 +6,11 @@ import asyncio
 from collections.abc import Mapping
 from typing import Final
 
-import msgspec
-
 from rune.auth.guard import Guard as Gate
-from rune.errors import INVALID_PARAMS, INVALID_REQUEST, ProtocolError
+from rune.errors import INVALID_REQUEST, ProtocolError
 from rune.protocol import jsonrpc, modern
 from rune.protocol.jsonrpc import Envelope, error_frame
-from rune.protocol.methods import LEGACY, MODERN
+from rune.protocol.methods import MODERN
 from rune.request import ANONYMOUS, Caller
 from rune.server.dispatch import LISTEN, Dispatcher
 from rune.server.exchange import JSON, Out, SseWriter, StreamReply, prefers_sse
@@ -35,17 +33,11 @@ class Endpoint:
         self._streams: set[SseWriter] = set()
         self._ticker: asyncio.Task[None] | None = None
 
-    async def refused(self, headers: Mapping[bytes, bytes], out: Out) -> bool:
-        """Host and Origin; True when the exchange has been answered."""
-        reason = self.gate.refuse(headers)
-        if reason is None:
-            return False
-        await out.respond(403, error_frame(None, INVALID_REQUEST, reason))
-        return True
-
     async def post(self, headers: Mapping[bytes, bytes], body: bytes, out: Out, caller: Caller = ANONYMOUS) -> None:
         """Answer one POST. The caller of this method has read the whole body and kept its size within the limit."""
-        if await self.refused(headers, out):
+        reason = self.gate.refuse(headers)
+        if reason is not None:
+            await _refuse(reason, out)
             return
         content_type = headers.get(b"content-type", b"")
         if content_type != _CONTENT_TYPE and content_type.split(b";")[0].strip().lower() != _CONTENT_TYPE:
@@ -56,10 +48,15 @@ class Endpoint:
         except jsonrpc.Malformed as error:
             await self._malformed(error, headers, body, out, caller)
             return
-        if headers.get(modern.VERSION_HEADER) == _MODERN or _is_modern(headers, envelope):
-            await self._modern(envelope, headers, out, caller)
+        if headers.get(modern.VERSION_HEADER) != _MODERN and not _is_modern(headers, envelope):
+            await self.legacy.post(envelope, headers, out, caller)
+        elif envelope.is_request:
+            reply = StreamReply(out, prefers_sse(headers), self._keep if envelope.method == LISTEN else None)
+            await reply.finish(await self.dispatcher.answer(envelope, reply, headers, caller))
+        elif envelope.is_notification:
+            await out.respond(202, b"", ())
         else:
-            await self._legacy(envelope, headers, out, caller)
+            await out.respond(400, error_frame(None, INVALID_REQUEST, "a client sends no responses in this revision"))
 
     async def _malformed(
         self, error: jsonrpc.Malformed, headers: Mapping[bytes, bytes], body: bytes, out: Out, caller: Caller
@@ -72,36 +69,21 @@ class Endpoint:
             error = worse
         await out.respond(400, error_frame(error.id, error.code, error.message))
 
-    async def _modern(self, envelope: Envelope, headers: Mapping[bytes, bytes], out: Out, caller: Caller) -> None:
-        if not envelope.is_request:
-            if envelope.is_notification:
-                await out.respond(202, b"", ())
-            else:
-                await out.respond(
-                    400, error_frame(None, INVALID_REQUEST, "a client sends no responses in this revision")
-                )
-            return
-        reply = StreamReply(out, prefers_sse(headers), self._keep if envelope.method == LISTEN else None)
-        await reply.finish(await self.dispatcher.answer(envelope, reply, headers, caller))
-
-    async def _legacy(self, envelope: Envelope, headers: Mapping[bytes, bytes], out: Out, caller: Caller) -> None:
-        version = _body_version(envelope)
-        if version in LEGACY and b"mcp-session-id" not in headers and envelope.is_request:
-            # Not specified: -32022 would contradict the list of supported versions, which names this one.
-            id = envelope.id if envelope.id is not msgspec.UNSET else None
-            await out.respond(400, error_frame(id, INVALID_PARAMS, f"version {version} needs initialize"))
-            return
-        await self.legacy.post(envelope, headers, out, caller)
-
     async def get(self, headers: Mapping[bytes, bytes], out: Out, caller: Caller = ANONYMOUS) -> None:
         """The standing stream of a legacy session; nothing else may GET."""
-        if not await self.refused(headers, out):
+        reason = self.gate.refuse(headers)
+        if reason is None:
             await self.legacy.get(headers, out, caller, self._keep)
+        else:
+            await _refuse(reason, out)
 
     async def delete(self, headers: Mapping[bytes, bytes], out: Out, caller: Caller = ANONYMOUS) -> None:
         """The end of a legacy session."""
-        if not await self.refused(headers, out):
+        reason = self.gate.refuse(headers)
+        if reason is None:
             await self.legacy.delete(headers, out, caller)
+        else:
+            await _refuse(reason, out)
 
     def _keep(self, stream: SseWriter) -> None:
         """Send comments on a stream that stays open for long."""
@@ -122,6 +104,10 @@ class Endpoint:
         await self.legacy.close()
         if self._ticker is not None:
             self._ticker.cancel()
+
+
+async def _refuse(reason: str, out: Out) -> None:
+    await out.respond(403, error_frame(None, INVALID_REQUEST, reason))
 
 
 def once(headers: list[tuple[bytes, bytes]]) -> dict[bytes, bytes] | None:
@@ -150,13 +136,3 @@ def _is_modern(headers: Mapping[bytes, bytes], envelope: Envelope) -> bool:
         except ProtocolError:
             meta = None
     return modern.is_modern(meta, None if header is None else header.decode("latin-1").strip())
-
-
-def _body_version(envelope: Envelope) -> str | None:
-    if b"protocolVersion" not in bytes(envelope.params):
-        return None
-    try:
-        meta = modern.read_meta(jsonrpc.read_object(envelope.params))
-    except ProtocolError:
-        return None
-    return None if meta is None else meta.version

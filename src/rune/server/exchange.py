@@ -20,6 +20,7 @@ SSE: Final = (
     (b"cache-control", b"no-cache, no-transform"),
     (b"x-accel-buffering", b"no"),
 )
+_USUAL: Final = b"application/json, text/event-stream"
 ROOM: Final = 16
 """Events that may wait before a producer of chunks is held back."""
 PATIENCE: Final = 30.0
@@ -29,6 +30,8 @@ PATIENCE: Final = 30.0
 def prefers_sse(headers: Mapping[bytes, bytes]) -> bool:
     """Whether a client names the event stream before JSON, as one does that wants to be able to resume."""
     accept = headers.get(b"accept", b"")
+    if accept == _USUAL:
+        return False
     stream, json = accept.find(b"text/event-stream"), accept.find(b"application/json")
     return stream >= 0 and (json < 0 or stream < json)
 
@@ -97,6 +100,9 @@ class SseWriter:
         if not self._begun:
             self._begun = True
             await self._out.begin(200, SSE)
+            if not self._queue:
+                # A head alone may wait in some buffer on the way: push it out.
+                await self._out.write(sse.COMMENT)
         while (event := self._queue.pop()) is not None:
             await self._out.write(event)
             if self._room is not None and len(self._queue) < ROOM:

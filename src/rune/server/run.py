@@ -95,7 +95,7 @@ def _watched(job: Coroutine[Any, Any, Result], guard: Guard) -> Generator[Any, A
         while True:
             try:
                 value = yield step
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 - whatever was thrown in belongs to the job
                 step = job.throw(error)
             else:
                 step = job.send(value)

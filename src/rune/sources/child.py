@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import importlib.util
 import os
+import signal
 import sys
 from typing import Any, BinaryIO
 
@@ -53,11 +54,11 @@ async def _call(tool: Tool, request: Request) -> bytes:
 
 
 def _tool(job: Job) -> Tool:
-    routine = Routine(_find(job), f"tool {job.name}", Services(_Child(), 1), execution="inline")
+    described = job.input_schema is not None
+    services = Services(_Child(), 1)
+    routine = Routine(_find(job), f"tool {job.name}", services, execution="inline", described=described)
     # The size of a result is bounded where it arrives.
-    options = ToolOptions(
-        input_schema=job.input_schema, output_schema=job.output_schema, max_result=sys.maxsize
-    )
+    options = ToolOptions(input_schema=job.input_schema, output_schema=job.output_schema, max_result=sys.maxsize)
     return Tool(job.name, routine, options)
 
 
@@ -83,6 +84,8 @@ def _find(job: Job) -> Any:
 
 
 if __name__ == "__main__":
+    # Ctrl-C reaches the whole group: the server decides when its workers end.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     # What the functions print must not get between the answers.
     channel = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)

@@ -153,15 +153,25 @@ def is_content(hint: Any) -> bool:
     """Whether a return annotation speaks of content, not of a value with a schema of its own."""
     if any(hint is each for each in (str, None, type(None), Any, object)):
         return True
-    if isinstance(hint, type) and issubclass(hint, (_Common, Result, Iterator, AsyncIterator)):
+    if isinstance(hint, type) and issubclass(hint, (_Common, Result)):
         return True
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if isinstance(origin, type) and issubclass(origin, (Iterator, AsyncIterator)):
-        return True
     if origin is typing.Annotated:
         return is_content(arguments[0])
     if origin in (typing.Union, types.UnionType):
         return all(is_content(each) for each in arguments)
+    return is_stream(hint) or is_series(hint)
+
+
+def is_stream(hint: Any) -> bool:
+    """Whether a return annotation speaks of pieces that come one after the other."""
+    origin = typing.get_origin(hint) or hint
+    return isinstance(origin, type) and issubclass(origin, (Iterator, AsyncIterator))
+
+
+def is_series(hint: Any) -> bool:
+    """Whether a return annotation speaks of several content blocks."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     return (
         isinstance(origin, type)
         and issubclass(origin, Sequence)
@@ -176,11 +186,14 @@ def _names_content(hint: Any) -> bool:
     return any(_names_content(each) for each in typing.get_args(hint))
 
 
-def blocks(value: Any) -> list[Json]:
-    """The content blocks for what a function returned: blocks as they are, text as text, the rest as JSON text."""
+def blocks(value: Any, *, series: bool = False) -> list[Json]:
+    """The content blocks for what a function returned: blocks as they are, text as text, the rest as JSON text.
+
+    A list is one value, unless there is a block in it or it is said to be a `series` of contents.
+    """
     if value is None:
         return []
-    if isinstance(value, (list, tuple)) and any(_is_block(each) for each in value):
+    if isinstance(value, (list, tuple)) and (series or any(_is_block(each) for each in value)):
         return [block for each in value for block in blocks(each)]
     if isinstance(value, _Common):
         return [value.block()]

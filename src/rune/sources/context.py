@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import inspect
 import math
 import threading
 from collections.abc import Awaitable, Generator, Mapping
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, Unpack
 
 import msgspec
 
@@ -20,7 +21,7 @@ from rune.protocol.methods import LOG_LEVELS, TASKS
 from rune.request import SILENT, Caller, Emit, Note, Request
 from rune.sources import hints, questions
 from rune.sources.execution import Clock
-from rune.sources.questions import Answer, Question, Root, Sampled
+from rune.sources.questions import Answer, Question, Root, Sampled, SamplingKeywords
 from rune.sources.spool import Sink
 
 T = TypeVar("T")
@@ -102,6 +103,11 @@ class Context:
         """Whether the call is over: a thread that still runs should stop."""
         return self._closed
 
+    @property
+    def sends(self) -> bool:
+        """Whether pieces of the result can be sent: only tools can."""
+        return self._sink is not None
+
     # --- telling -----------------------------------------------------------------------------------------------------
 
     def progress(self, progress: float, total: float | None = None, message: str | None = None) -> Awaitable[None]:
@@ -148,8 +154,9 @@ class Context:
     def send(self, chunk: str) -> Awaitable[None]:
         """Send a piece of the result. It leaves at once for clients that asked for progress, waiting for room on the
         way; the result holds all pieces if the function returns None."""
-        if self._sink is not None:
-            self._sink.add(chunk)
+        if self._sink is None:
+            raise RuntimeError("only tools send pieces of their result")
+        self._sink.add(chunk)
         if self.task is not None or self.request.meta.progress_token is None:
             return _DONE
         if threading.get_ident() != self._thread:
@@ -235,13 +242,13 @@ class Context:
         answer: Answer = await self._one(question, key)
         return answer
 
-    async def sample(self, messages: Any, *, max_tokens: int = 1000, key: str | None = None, **more: Any) -> Sampled:
-        """Ask the client's model; the other keywords are those of `sampling`.
+    async def sample(self, messages: Any, *, key: str | None = None, **options: Unpack[SamplingKeywords]) -> Sampled:
+        """Ask the client's model; see `sampling` for `messages` and the options.
 
         Raises:
-            ProtocolError: -32021 when the client has none for us.
+            ProtocolError: -32021 when it has none for us.
         """
-        sampled: Sampled = await self._one(questions.sampling(messages, max_tokens=max_tokens, **more), key)
+        sampled: Sampled = await self._one(questions.sampling(messages, **options), key)
         return sampled
 
     async def roots(self, *, key: str | None = None) -> list[Root]:
@@ -288,13 +295,17 @@ class Context:
             RuntimeError: this is the thread of the event loop, which must not stand still.
             ToolError: the call is over; stop.
         """
-        work = _coroutine(awaitable)
         if threading.get_ident() == self._thread:
-            work.close()
+            _drop(awaitable)
             raise RuntimeError("wait() would stop the event loop: await it, or let the function run in a thread")
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        if self._closed:
+            _drop(awaitable)
+            raise ToolError("the call is over")
+        work = awaitable if inspect.iscoroutine(awaitable) else _coroutine(awaitable)
+        future: concurrent.futures.Future[T] = asyncio.run_coroutine_threadsafe(work, self._loop)
         self._waits.add(future)
         try:
+            # It may have ended in between: then nobody else would wake this thread up.
             if self._closed:
                 future.cancel()
             return future.result()
@@ -343,3 +354,9 @@ class Context:
 
 async def _coroutine(awaitable: Awaitable[T]) -> T:
     return await awaitable
+
+
+def _drop(awaitable: Awaitable[Any]) -> None:
+    """A coroutine that nobody will await is closed, or it would complain."""
+    if inspect.iscoroutine(awaitable):
+        awaitable.close()

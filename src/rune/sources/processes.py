@@ -39,7 +39,7 @@ class Job(msgspec.Struct):
 class Reply(msgspec.Struct):
     """What a worker answers: a result, or the error that becomes a JSON-RPC error."""
 
-    result: msgspec.Raw = msgspec.Raw(b"")
+    result: msgspec.Raw = msgspec.Raw(b"null")
     code: int = 0
     message: str = ""
     data: Any = None

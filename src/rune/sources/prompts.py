@@ -71,7 +71,8 @@ class Prompt:
         Raises:
             ProtocolError: -32602 for arguments that are missing, unknown or do not fit.
         """
-        given = request.value("arguments") or {}
+        given = request.value("arguments")
+        given = {} if given is None else given
         if not isinstance(given, dict) or not all(isinstance(value, str) for value in given.values()):
             raise ProtocolError(INVALID_PARAMS, "params.arguments must be an object of strings")
         try:
@@ -166,13 +167,9 @@ def completed(found: Any) -> Result:
         found = found["values"]
     values = [str(value) for value in found or ()] if not isinstance(found, str) else [found]
     cut = len(values) > MAX_VALUES
-    return Result.of(
-        {"completion": {"values": values[:MAX_VALUES], "total": len(values), "hasMore": cut} | more}
-    )
+    return Result.of({"completion": {"values": values[:MAX_VALUES], "total": len(values), "hasMore": cut} | more})
 
 
 def matching(choices: Iterable[str], value: str) -> Result:
     """The choices that begin with what is typed so far."""
     return completed([choice for choice in choices if choice.lower().startswith(value.lower())])
-
-

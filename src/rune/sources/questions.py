@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypedDict, Unpack
 
 import msgspec
 
@@ -91,32 +91,31 @@ def link(message: str, url: str) -> Question:
     return Question("elicitation/create", params, lambda value: _read_answer(value, lambda content: content), needs)
 
 
-def sampling(
-    messages: str | Message | Mapping[str, Any] | Sequence[Any],
-    *,
-    max_tokens: int = 1000,
-    system_prompt: str | None = None,
-    temperature: float | None = None,
-    stop_sequences: Sequence[str] | None = None,
-    preferences: Mapping[str, Any] | None = None,
-    tools: Sequence[Mapping[str, Any]] | None = None,
-    tool_choice: Mapping[str, Any] | None = None,
-    **more: Any,
-) -> Question:
-    """Ask the client's model. Further keywords go into the parameters as they are (`includeContext`, `metadata`)."""
-    members = {
-        "messages": wire_messages(messages),
-        "maxTokens": max_tokens,
-        "systemPrompt": system_prompt,
-        "temperature": temperature,
-        "stopSequences": stop_sequences,
-        "modelPreferences": preferences,
-        "tools": tools,
-        "toolChoice": tool_choice,
-        **more,
-    }
-    params = {key: value for key, value in members.items() if value is not None}
-    needs: dict[str, Any] = {"sampling": {"tools": {}} if tools or tool_choice else {}}
+class SamplingKeywords(TypedDict, total=False):
+    """Keywords of `sampling` and `Context.sample`; `max_tokens` is 1000 unless it is said."""
+
+    max_tokens: int
+    system_prompt: str | None
+    temperature: float | None
+    stop_sequences: Sequence[str] | None
+    model_preferences: Mapping[str, Any] | None
+    tools: Sequence[Mapping[str, Any]] | None
+    tool_choice: Mapping[str, Any] | None
+    include_context: str | None
+    metadata: Mapping[str, Any] | None
+
+
+def sampling(messages: Any, **options: Unpack[SamplingKeywords]) -> Question:
+    """Ask the client's model: a `str`, a Message, a message as the wire has it, or a list of these."""
+    unknown = options.keys() - SamplingKeywords.__annotations__.keys()
+    if unknown:
+        raise TypeError(f"sampling() has no option {', '.join(sorted(unknown))}")
+    params: dict[str, Any] = {"messages": wire_messages(messages), "maxTokens": options.get("max_tokens", 1000)}
+    for name, value in options.items():
+        if value is not None:
+            first, *rest = name.split("_")
+            params[first + "".join(word.capitalize() for word in rest)] = value
+    needs: dict[str, Any] = {"sampling": {"tools": {}} if "tools" in params or "toolChoice" in params else {}}
     return Question("sampling/createMessage", params, _read_sampled, needs)
 
 
@@ -207,6 +206,8 @@ def _flat(schema: Mapping[str, Any]) -> dict[str, Any]:
     for name, entry in schema.get("properties", {}).items():
         entry = _without_null(entry)
         items = entry.get("items")
+        if isinstance(items, Mapping):
+            entry["items"] = items = _typed(items)
         choices = isinstance(items, Mapping) and ("enum" in items or "anyOf" in items)
         if entry.get("type") not in _PRIMITIVES and not (entry.get("type") == "array" and choices):
             raise ConfigError(f"elicit: {name}: a form has only text, numbers, booleans and choices")
@@ -223,11 +224,17 @@ def _without_null(entry: dict[str, Any]) -> dict[str, Any]:
         rest = [each for each in alternatives if each.get("type") != "null"]
         if len(rest) == 1:
             entry = {**rest[0], **{key: value for key, value in entry.items() if key != "anyOf"}}
-    if "enum" in entry and "type" not in entry and all(isinstance(value, str) for value in entry["enum"]):
-        entry = {"type": "string", **entry}
+    entry = dict(_typed(entry))
     if entry.get("default", ...) is None:
         entry = {key: value for key, value in entry.items() if key != "default"}
     return {key: value for key, value in entry.items() if key != "uniqueItems"}
+
+
+def _typed(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Choices must say that they are strings."""
+    if "enum" in entry and "type" not in entry and all(isinstance(value, str) for value in entry["enum"]):
+        return {"type": "string", **entry}
+    return entry
 
 
 # --- reading answers -------------------------------------------------------------------------------------------------
@@ -258,5 +265,3 @@ def read_answer(key: str, question: Question, answer: Any) -> Any:
     except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, TypeError, AttributeError, ValueError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else str(error).replace("`", "")
         raise ProtocolError(INVALID_PARAMS, f"params.inputResponses.{key}: {reason}") from None
-
-

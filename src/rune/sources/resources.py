@@ -97,6 +97,8 @@ class Resource:
         try:
             work = self.routine.invoke(values, context)
             value = await (work if clock is None else clock.run(work))
+            if self.routine.kind in ("generator", "asyncgen") and all(isinstance(each, str) for each in value):
+                value = "".join(value)
             found = self._contents(uri, value)
         except NotFound as error:
             raise NotFound(error.message, hint=error.hint, data=error.data or {"uri": uri}) from None

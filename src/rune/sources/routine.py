@@ -115,12 +115,11 @@ class Routine:
             return await _drain(value, context)
         return await self._exhaust(lambda: value, context) if inspect.isgenerator(value) else value
 
-    async def _exhaust(self, make: Callable[[], Any], context: Context) -> None:
+    async def _exhaust(self, make: Callable[[], Any], context: Context) -> list[Any] | None:
         """Run a generator where sync functions run."""
         if self.mode == "inline":
-            _exhaust(make, context)
-        else:
-            await self.services.threads.run(_exhaust, make, context)
+            return _exhaust(make, context)
+        return await self.services.threads.run(_exhaust, make, context)
 
     def context(self, request: Request, **more: Any) -> Context:
         """A Context for one call."""
@@ -190,21 +189,32 @@ def piece(value: Any) -> str:
     return value if isinstance(value, str) else hints.encode(value).decode() + "\n"
 
 
-async def _drain(generator: Any, context: Context) -> None:
+async def _drain(generator: Any, context: Context) -> list[Any] | None:
+    """Send what is yielded, or collect it where nothing can be sent early: in prompts, resources, completions."""
+    collected: list[Any] = []
     try:
         async for value in generator:
-            await context.send(piece(value))
+            if context.sends:
+                await context.send(piece(value))
+            else:
+                collected.append(value)
     finally:
         await generator.aclose()
+    return None if context.sends else collected
 
 
-def _exhaust(make: Callable[[], Generator[Any, None, Any]], context: Context) -> None:
-    """Run a generator, mostly in a thread: `send` waits there for room, and ends it when the call is over."""
+def _exhaust(make: Callable[[], Generator[Any, None, Any]], context: Context) -> list[Any] | None:
+    """The same in a thread: `send` waits there for room, and ends the generator when the call is over."""
+    collected: list[Any] = []
     generator = make()
     try:
         for value in generator:
             if context.closed:
                 raise ToolError("the call is over")
-            context.send(piece(value))
+            if context.sends:
+                context.send(piece(value))
+            else:
+                collected.append(value)
     finally:
         generator.close()
+    return None if context.sends else collected

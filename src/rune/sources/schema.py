@@ -171,9 +171,7 @@ class Arguments:
         Raises:
             msgspec.ValidationError
         """
-        return msgspec.structs.astuple(
-            msgspec.convert(value, self._struct, strict=False, dec_hook=hints.read_custom)
-        )
+        return msgspec.structs.astuple(msgspec.convert(value, self._struct, strict=False, dec_hook=hints.read_custom))
 
 
 class OwnArguments:

@@ -23,6 +23,8 @@ from rune.sources.content import (
     blocks,
     error_result,
     is_content,
+    is_series,
+    is_stream,
     is_whole,
     structured_result,
     text_result,
@@ -59,7 +61,10 @@ class ToolOptions(msgspec.Struct, frozen=True, kw_only=True):
 class Tool:
     """A tool, compiled. `call` answers a tools/call."""
 
-    __slots__ = ("_check", "_decode", "_function", "arguments", "call", "item", "name", "options", "output", "routine")
+    __slots__ = (
+        "_check", "_decode", "_function", "_series", "arguments", "call", "item", "name", "options", "output",
+        "routine",
+    )  # fmt: skip
 
     def __init__(self, name: str, routine: Routine, options: ToolOptions) -> None:
         what = routine.what
@@ -77,11 +82,12 @@ class Tool:
         )
         self.output, self._check = _output(routine, options)
         self.item = Item(name, hints.encode(self._definition()))
+        self._series = is_series(routine.signature.returns)
         self._decode = self.arguments.decode
         self._function = routine.function
         simple = (
             routine.kind == "coroutine" and routine.mode == "inline" and routine.timeout is None
-            and routine.signature.plain and options.task == "forbidden"
+            and routine.signature.plain and options.task == "forbidden" and not is_stream(routine.signature.returns)
         )  # fmt: skip
         self.call = self._call_simple if simple else self._call
 
@@ -202,7 +208,7 @@ class Tool:
             return self._structured(value, request)
         try:
             if is_whole(value):
-                content = self._blocks(value["content"], request)
+                content = self._blocks(value["content"] or None, request)
                 return Result(hints.encode({**value, "resultType": "complete", "content": content}))
             return block_result(self._blocks(value, request))
         except _UNWRITABLE as error:
@@ -210,7 +216,7 @@ class Tool:
 
     def _blocks(self, value: Any, request: Request) -> list[dict[str, Any]]:
         """Content blocks, none of them with a text that is too large."""
-        found, limit = blocks(value), self.options.max_result
+        found, limit = blocks(value, series=self._series), self.options.max_result
         if any(block["type"] == "text" and len(block["text"]) > limit for block in found):
             return [part for block in found for part in self._bounded(block, limit, request)]
         return found

@@ -54,13 +54,14 @@ class Upstream:
         self._wire = wire
         self._timeout = timeout
         self._identity = identity
-        self._parking = parking or Parking()
+        self._parking = Parking() if parking is None else parking
         self._own_parking = parking is None
         self._tasks = tasks
         self._life = self._new_life({})
         self._others: dict[str, list[Life]] = {}
         self._catalog: Catalog | None = None
         self._fresh_until = 0.0
+        self._changes = 0
         self._announced: set[str] = set()
         self._refreshing: asyncio.Task[RuneError | None] | None = None
         self._wishes: dict[object, Filter] = {}
@@ -218,7 +219,7 @@ class Upstream:
 
     async def _refresh(self) -> RuneError | None:
         """Never raises a RuneError: those who wait find it as the result."""
-        self._announced.clear()
+        changes = self._changes
         try:
             connection = await self._life.ready()
             catalog = await read_catalog(connection, tasks=self._tasks)
@@ -229,22 +230,20 @@ class Upstream:
             return error
         except RuneError as error:
             return error
-        self._keep(catalog, connection)
+        self._keep(catalog)
+        if changes == self._changes:
+            self._announced.clear()
+            # On a shared stream an older server says when something changes, whether anybody listens or not.
+            told = connection.legacy and not connection.http
+            self._fresh_until = float("inf") if told else asyncio.get_running_loop().time() + catalog.ttl / 1000
         return None
 
-    def _keep(self, catalog: Catalog, connection: Connection) -> None:
+    def _keep(self, catalog: Catalog) -> None:
         known = self._catalog
         if known is None or not same(known, catalog):
             self._catalog = catalog
             for kind in changes(known or Catalog(), catalog) - self._announced:
                 self.listeners.publish(Note(f"notifications/{kind}/list_changed"))
-        if self._announced:
-            # It changed again while it was being read.
-            return
-        now = asyncio.get_running_loop().time()
-        # On a shared stream an older server says when something changes, whether anybody listens or not.
-        told = connection.legacy and not connection.http
-        self._fresh_until = float("inf") if told else now + catalog.ttl / 1000
 
     def _refreshed(self, task: asyncio.Task[RuneError | None]) -> None:
         self._refreshing = None
@@ -263,6 +262,7 @@ class Upstream:
         """The server says that something has changed."""
         if note.method.endswith("/list_changed"):
             self._fresh_until = 0.0
+            self._changes += 1
             self._announced.add(note.method.split("/")[1])
         self.listeners.publish(note)
 

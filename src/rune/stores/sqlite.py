@@ -28,7 +28,8 @@ create table if not exists members (
 );
 create index if not exists members_key on members (key, id);
 create table if not exists messages (
-    id integer primary key autoincrement, channel text not null, body blob not null, sender blob not null, at real not null
+    id integer primary key autoincrement, channel text not null, body blob not null, sender blob not null,
+    at real not null
 );
 """
 

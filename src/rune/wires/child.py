@@ -226,13 +226,13 @@ class Child(asyncio.SubprocessProtocol):
 
     async def _sweep(self) -> None:
         """What the child itself had started: a short while to end, then KILL."""
-        if not self._signal(signal.SIGTERM):
-            return
-        for _ in range(10):
-            await asyncio.sleep(self._grace / 40)
-            if not self._signal(None):
+        for step in (signal.SIGTERM, signal.SIGKILL):
+            if not self._signal(step):
                 return
-        self._signal(signal.SIGKILL)
+            for _ in range(10):
+                await asyncio.sleep(self._grace / 40)
+                if not self._signal(None):
+                    return
 
     def _signal(self, step: signal.Signals | None) -> bool:
         """Send a signal to the group of the child; None only looks whether somebody is left there."""

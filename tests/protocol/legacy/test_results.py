@@ -388,7 +388,7 @@ def test_lists_that_are_none_pass(value, revision):
 @pytest.mark.parametrize("method", ["tools/call", "prompts/get", "no/such"])
 def test_a_legacy_result_becomes_complete(method):
     raw = b'{ "content": [1.50] }'
-    assert results.upgrade_result(method, raw) == b'{ "content": [1.50],"resultType":"complete"}'
+    assert results.upgrade_result(method, raw) == b'{ "content": [1.50] ,"resultType":"complete"}'
     assert decode(results.upgrade_result(method, b"{}")) == {"resultType": "complete"}
 
 

@@ -56,6 +56,10 @@ class Questions:
         deadline = request.deadline or asyncio.get_running_loop().time() + self._calls.timeout
 
         async def body(asking: Asking) -> Result:
+            task = asyncio.current_task()
+            assert task is not None, "a parked call is a task"
+            # It may fail while nobody attends to it; the retry, if one comes, still hears why.
+            task.add_done_callback(_seen)
             return await send(request, asking)
 
         try:
@@ -126,6 +130,11 @@ class Questions:
             return
         if task is not None:
             task.cancel()
+
+
+def _seen(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled():
+        task.exception()
 
 
 def _asks(method: str) -> bool:

@@ -33,6 +33,8 @@ VERSION: Final = "MCP-Protocol-Version"
 SMALL: Final = 10.0
 """Seconds for what is said by the way: subscribe, set a level, end a session."""
 
+STREAM_WAIT: Final = 2.0
+
 _UNHEARD: Final = len(LOG_LEVELS)
 
 
@@ -106,13 +108,16 @@ class Legacy:
                 wire.headers[VERSION] = revision
         self._level = _UNHEARD
         await wire.tell(jsonrpc.note_frame("notifications/initialized", b"{}"))
+        if wire.http and self._capabilities:
+            self._close_stream()
+            await self._open_stream()
 
     async def end(self) -> None:
         """Stop what runs for this session."""
         self._questions.end()
-        for task in (*self._tails, self._stream):
-            if task is not None:
-                task.cancel()
+        self._close_stream()
+        for task in self._tails:
+            task.cancel()
         if SESSION in self._calls.wire.headers:
             await self._calls.wire.leave()
 
@@ -252,21 +257,45 @@ class Legacy:
             resources=wanted.resources and "listChanged" in capabilities.get("resources", {}),
             uris=wanted.uris if subscribes else frozenset(),
         )
-        async with self._streaming(), self._subscribed(honoured.uris):
-            request.emit(Note(ACKNOWLEDGED, jsonrpc.encode({"notifications": honoured.wire()})))
-            return await self.listeners.serve(request)
+        early: list[Note] = []
+        forget = self.listeners.add(honoured, early.append)
+        try:
+            async with self._streaming(), self._subscribed(honoured.uris):
+                forget()
+                request.emit(Note(ACKNOWLEDGED, jsonrpc.encode({"notifications": honoured.wire()})))
+                for note in early:
+                    request.emit(note)
+                return await self.listeners.serve(request)
+        finally:
+            forget()
 
     @asynccontextmanager
     async def _streaming(self) -> AsyncIterator[None]:
         """The stream for what is said unasked: open while somebody listens."""
-        if self._stream is None or self._stream.done():
-            self._stream = asyncio.create_task(self._calls.wire.listen())
+        await self._open_stream()
         try:
             yield
         finally:
-            if not len(self.listeners) and self._stream is not None:
-                self._stream.cancel()
-                self._stream = None
+            # A server that may ask something may do it there.
+            if not len(self.listeners) and not self._capabilities:
+                self._close_stream()
+
+    async def _open_stream(self) -> None:
+        """Open it, and wait a short while until it is known to be open: what comes before is lost."""
+        if self._stream is not None and not self._stream.done():
+            return
+        opened = asyncio.Event()
+        self._stream = asyncio.create_task(self._calls.wire.listen(opened.set))
+        try:
+            async with asyncio.timeout(STREAM_WAIT):
+                await opened.wait()
+        except TimeoutError:
+            log.info("%s: its stream is slow to open", self.name)
+
+    def _close_stream(self) -> None:
+        if self._stream is not None:
+            self._stream.cancel()
+            self._stream = None
 
     @asynccontextmanager
     async def _subscribed(self, uris: frozenset[str]) -> AsyncIterator[None]:

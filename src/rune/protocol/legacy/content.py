@@ -38,15 +38,14 @@ def downgrade_messages(raw: Any, revision: str) -> Any:
 
 
 def downgrade_block(block: Members, revision: str, place: int) -> Members:
-    """One content block for a revision. `place` makes the URI of an embedded audio unique in its result."""
+    """One content block for a revision before 2025-11-25. `place` makes the URI of an embedded audio unique."""
     kind = as_text(block.get("type"))
     if revision < "2025-06-18":
         downgrade_annotations(block)
     if kind == "resource_link":
         if revision < "2025-06-18":
             return _kept(block, {"type": _TEXT, _TEXT: _link_text(block)})
-        if revision < "2025-11-25":
-            block.pop("icons", None)
+        block.pop("icons", None)
     elif kind == "audio" and revision < "2025-03-26":
         resource = {"uri": f"audio:{place}", "mimeType": block.get("mimeType"), "blob": block.get("data")}
         return _kept(block, {"type": "resource", "resource": resource})

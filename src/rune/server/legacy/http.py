@@ -7,9 +7,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from rune.errors import INVALID_REQUEST
-from rune.protocol.jsonrpc import Envelope, error_frame
-from rune.protocol.methods import NEWEST_LEGACY
+from rune.errors import INVALID_PARAMS, INVALID_REQUEST, ProtocolError
+from rune.protocol import modern
+from rune.protocol.jsonrpc import Envelope, error_frame, read_object
+from rune.protocol.methods import LEGACY, NEWEST_LEGACY
 from rune.request import Caller
 from rune.server.dispatch import Dispatcher
 from rune.server.exchange import JSON, Out, SseWriter, prefers_sse
@@ -137,6 +138,11 @@ class LegacyHttp:
         """Answer one message of a legacy client."""
         if envelope.method == "initialize" and envelope.is_request and SESSION not in headers:
             await self._open(envelope, out, caller)
+            return
+        if SESSION not in headers and _names_version(envelope):
+            # Not specified: -32022 would contradict the list of supported versions, which names this one.
+            id = envelope.id if isinstance(envelope.id, (int, str)) else None
+            await out.respond(400, error_frame(id, INVALID_PARAMS, "a version of this era needs initialize first"))
             return
         owner = await self._find(headers, out, caller, envelope)
         if owner is None:
@@ -282,3 +288,14 @@ class LegacyHttp:
         owners = [*self._sessions.values()]
         self._sessions.clear()
         await asyncio.gather(*(owner.close() for owner in owners), *self._ending)
+
+
+def _names_version(envelope: Envelope) -> bool:
+    """Whether a request carries the modern `_meta`, but with a legacy version in it."""
+    if not envelope.is_request or modern.VERSION_KEY.encode() not in bytes(envelope.params):
+        return False
+    try:
+        meta = modern.read_meta(read_object(envelope.params))
+    except ProtocolError:
+        return False
+    return meta is not None and meta.version in LEGACY

@@ -183,7 +183,13 @@ class Session:
             result = await run(self._dispatcher.handler, request, Guard(self._dispatcher.timeout))
             if result.kind != "input_required":
                 return result
-            answers = await self.ask(result.value.get("inputRequests", {}), reply)
+            try:
+                answers = await self.ask(result.value.get("inputRequests", {}), reply)
+            except BaseException:
+                # Refused, timed out or cancelled: whoever has asked need not wait for an answer any more.
+                if result.abandon is not None:
+                    result.abandon()
+                raise
             request = request.replace(answers=answers, state=result.state, target=None)
         raise ProtocolError(INVALID_REQUEST, f"{request.method}: more than {ROUNDS} rounds of questions")
 
@@ -330,7 +336,7 @@ def _shared_meta(capabilities: bytes, client: bytes, level: str) -> Meta:
 
 
 def _read_answer(method: str, envelope: Envelope) -> msgspec.Raw:
-    """A client's result in the modern shape. A refused question of a person is a `cancel`; other errors end the call."""
+    """A client's result in the modern shape. A refused elicitation is a `cancel`; other errors end the call."""
     if bytes(envelope.error):
         if method == "elicitation/create":
             return msgspec.Raw(b'{"action":"cancel"}')

@@ -1,0 +1,73 @@
+"""Who is measured: Rune, the official SDK, and the lean core that shows what the machine can do."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import version
+from typing import Final
+
+from tests.peers import program, python_venv
+from tests.serving import RUNE, Serving, foreign, free_port, rune
+
+MCP: Final = "2.3.0"
+SHARED: Final = ("uvicorn", "uvloop", "httptools")
+"""What Rune and the official SDK both run on, in the same versions."""
+
+OURS: Final = "Rune"
+OFFICIAL: Final = "official SDK"
+LEAN: Final = "lean core"
+FLOOR: Final = "lean core, own protocol"
+BARE: Final = "bare Python"
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """A server, as its words after the interpreter; `{port}` stands for the port where it is to listen."""
+
+    name: str
+    words: tuple[str, ...]
+    environ: Mapping[str, str] = field(default_factory=dict)
+
+    def command(self) -> list[str]:
+        """How it is started. The official SDK is installed when it is wanted for the first time."""
+        if self.name == OURS:
+            return [RUNE, "serve", *self.words]
+        return [official_python() if self.name == OFFICIAL else sys.executable, *self.words]
+
+    @contextmanager
+    def serving(self) -> Iterator[Serving]:
+        """It listens over HTTP."""
+        if self.name == OURS:
+            with rune(*self.words) as server:
+                yield server
+            return
+        port = free_port()
+        command = [word.replace("{port}", str(port)) for word in self.command()]
+        with foreign(command, port, self.environ) as server:
+            yield server
+
+
+@cache
+def official_python() -> str:
+    """The interpreter that has the official SDK, of the same version as ours."""
+    folder = python_venv("bench-official", f"mcp=={MCP}", *(f"{name}=={version(name)}" for name in SHARED))
+    return program(folder, "python")
+
+
+_PEER: Final = "bench/peers/official.py"
+_MANY: Final = {"TOOLS": "500"}
+
+RUNE_HTTP: Final = Contender(OURS, ("bench/echo.py",))
+RUNE_STDIO: Final = Contender(OURS, ("--stdio", "bench/echo.py"))
+RUNE_MANY: Final = Contender(OURS, ("bench/many.py",))
+OFFICIAL_JSON: Final = Contender(OFFICIAL, (_PEER, "{port}", "stateless-json"))
+OFFICIAL_STATEFUL: Final = Contender(OFFICIAL, (_PEER, "{port}", "stateful"))
+OFFICIAL_STDIO: Final = Contender(OFFICIAL, (_PEER, "stdio"))
+OFFICIAL_MANY: Final = Contender(OFFICIAL, (_PEER, "{port}", "stateless-json"), _MANY)
+LEAN_ASGI: Final = Contender(LEAN, ("-m", "bench.limit.asgi", "{port}"))
+LEAN_PROTOCOL: Final = Contender(FLOOR, ("-m", "bench.limit.protocol", "{port}"))
+LEAN_STDIO: Final = Contender(LEAN, ("-m", "bench.limit.stdio"))

@@ -1,0 +1,197 @@
+"""What is measured, against whom, and what it has to reach: the table behind `python -m bench`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from bench.contenders import (
+    BARE,
+    LEAN,
+    LEAN_ASGI,
+    LEAN_PROTOCOL,
+    LEAN_STDIO,
+    OFFICIAL,
+    OFFICIAL_JSON,
+    OFFICIAL_MANY,
+    OFFICIAL_STATEFUL,
+    OFFICIAL_STDIO,
+    OURS,
+    RUNE_HTTP,
+    RUNE_MANY,
+    RUNE_STDIO,
+    Contender,
+)
+from bench.measures import Connected, HttpLoad, Idle, Measure, Run, StdioLoad
+
+REFERENCE_US: Final = 23.0
+"""CPU of the lean core under uvicorn on the machine that the absolute targets were set for (22.7 to 23.3)."""
+
+Medians = Mapping[str, float]
+
+
+class Target(Protocol):
+    @property
+    def gate(self) -> bool:
+        """Whether missing it fails the run: only what does not depend on the machine does."""
+        ...
+
+    def measured(self, medians: Medians) -> str: ...
+    def wanted(self, medians: Medians) -> str: ...
+    def met(self, medians: Medians) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """So many times cheaper than a peer in the same run."""
+
+    factor: float
+    peer: str = OFFICIAL
+    gate: bool = True
+
+    def ratio(self, medians: Medians) -> float:
+        return medians[self.peer] / medians[OURS]
+
+    def measured(self, medians: Medians) -> str:
+        return f"{self.ratio(medians):.1f}x"
+
+    def wanted(self, medians: Medians) -> str:
+        return f">= {self.factor:g}x the {self.peer}"
+
+    def met(self, medians: Medians) -> bool:
+        return self.ratio(medians) >= self.factor
+
+
+@dataclass(frozen=True, slots=True)
+class AtMost:
+    """An absolute bound; where a yardstick is named, in proportion to what that costs on this machine."""
+
+    limit: float
+    unit: str
+    yardstick: str = ""
+    gate: bool = False
+
+    def allowed(self, medians: Medians) -> float:
+        return self.limit * medians[self.yardstick] / REFERENCE_US if self.yardstick else self.limit
+
+    def measured(self, medians: Medians) -> str:
+        return f"{medians[OURS]:g} {self.unit}"
+
+    def wanted(self, medians: Medians) -> str:
+        scaled = f" ({self.limit:g} where the {self.yardstick} takes {REFERENCE_US:g})" if self.yardstick else ""
+        return f"<= {self.allowed(medians):.3g} {self.unit}{scaled}"
+
+    def met(self, medians: Medians) -> bool:
+        return medians[OURS] <= self.allowed(medians)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One thing that is measured. The first contender is ours."""
+
+    title: str
+    unit: str
+    measure: Measure
+    contenders: tuple[Contender, ...]
+    targets: tuple[Target, ...] = ()
+    rounds: int | None = None
+    """So many instead of what was asked for: memory hardly varies, wall time varies much."""
+
+
+LINES: Final[Mapping[str, Line]] = {
+    "call-modern": Line(
+        "tools/call over HTTP, 2026-07-28, 32 clients",
+        "us CPU",
+        HttpLoad("modern"),
+        (RUNE_HTTP, OFFICIAL_JSON, LEAN_ASGI, LEAN_PROTOCOL),
+        (Times(6), AtMost(30, "us", LEAN)),
+    ),
+    "call-legacy": Line(
+        "tools/call over HTTP, 2025-11-25 with sessions, 32 clients",
+        "us CPU",
+        HttpLoad("legacy"),
+        (RUNE_HTTP, OFFICIAL_STATEFUL, LEAN_ASGI, LEAN_PROTOCOL),
+        (Times(12),),
+    ),
+    "stdio-legacy": Line(
+        "tools/call over stdio, 2025-11-25, one after the other",
+        "us CPU",
+        StdioLoad("legacy"),
+        (RUNE_STDIO, OFFICIAL_STDIO, LEAN_STDIO),
+        (Times(15),),
+    ),
+    "stdio-modern": Line(
+        "tools/call over stdio, 2026-07-28, one after the other",
+        "us CPU",
+        StdioLoad("modern"),
+        (RUNE_STDIO, OFFICIAL_STDIO, LEAN_STDIO),
+        (Times(15),),
+    ),
+    "pipelined-legacy": Line(
+        "tools/call over stdio, 2025-11-25, 32 in flight",
+        "us CPU",
+        StdioLoad("legacy", depth=32),
+        (RUNE_STDIO, OFFICIAL_STDIO, LEAN_STDIO),
+        (Times(40),),
+    ),
+    "pipelined-modern": Line(
+        "tools/call over stdio, 2026-07-28, 32 in flight",
+        "us CPU",
+        StdioLoad("modern", depth=32),
+        (RUNE_STDIO, OFFICIAL_STDIO, LEAN_STDIO),
+        (Times(40),),
+    ),
+    "list": Line(
+        "tools/list of 500 tools over HTTP, 2026-07-28, 8 clients",
+        "us CPU",
+        HttpLoad("modern", method="list", tools=500, clients=8),
+        (RUNE_MANY, OFFICIAL_MANY),
+    ),
+    "session": Line(
+        "memory per connected client with a session, 1000 clients",
+        "KB",
+        Connected("legacy"),
+        (RUNE_HTTP, OFFICIAL_STATEFUL, LEAN_ASGI),
+        (AtMost(10, "KB"),),
+        rounds=1,
+    ),
+    "listen": Line(
+        "memory per connected client with an open subscriptions/listen, 1000 clients",
+        "KB",
+        Connected("modern", listen=True),
+        (RUNE_HTTP, OFFICIAL_JSON),
+        (AtMost(25, "KB"),),
+        rounds=1,
+    ),
+    "idle": Line(
+        "memory of an idle server over HTTP",
+        "MB",
+        Idle(),
+        (RUNE_HTTP, OFFICIAL_JSON, LEAN_ASGI),
+        (AtMost(45, "MB"),),
+    ),
+    "start": Line(
+        "start over stdio to the first answer",
+        "s",
+        StdioLoad("modern", key="start_s"),
+        (RUNE_STDIO, OFFICIAL_STDIO, LEAN_STDIO),
+        (AtMost(0.25, "s"),),
+        rounds=7,
+    ),
+    "import": Line(
+        "`import rune` in a new interpreter",
+        "s",
+        Run(),
+        (Contender(OURS, ("-c", "import rune")), Contender(BARE, ("-c", "pass"))),
+        (AtMost(0.1, "s"),),
+        rounds=7,
+    ),
+    "import-server": Line(
+        "`from rune import Server` in a new interpreter",
+        "s",
+        Run(),
+        (Contender(OURS, ("-c", "from rune import Server")), Contender(BARE, ("-c", "pass"))),
+        rounds=7,
+    ),
+}

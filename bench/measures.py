@@ -1,0 +1,141 @@
+"""How something is measured: each Measure prepares a contender and then takes one sample of it per round."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from bench.contenders import Contender
+from bench.load.proc import rss_kb
+from tests.serving import ROOT
+
+Sample = dict[str, Any]
+PATIENCE = 300
+SETTLE = 0.5
+
+
+class BenchError(Exception):
+    """A measurement that could not be taken, or a server that answered wrongly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How long and how often."""
+
+    rounds: int = 3
+    seconds: float = 2.0
+    connected: int = 1000
+
+
+class Measure(Protocol):
+    @property
+    def key(self) -> str:
+        """The member of a sample that counts."""
+        ...
+
+    def prepared(self, contender: Contender, effort: Effort) -> AbstractContextManager[Callable[[], Sample]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class HttpLoad:
+    """CPU per request of a server that many clients call; one process for all rounds."""
+
+    era: str
+    method: str = "call"
+    tools: int = 1
+    clients: int = 32
+    key: str = "cpu_us"
+
+    @contextmanager
+    def prepared(self, contender: Contender, effort: Effort) -> Iterator[Callable[[], Sample]]:
+        with contender.serving() as server:
+            words = ["http", server.url, "--pid", str(server.pid), "--era", self.era, "--method", self.method]
+            words += ["--tools", str(self.tools), "-c", str(self.clients), "-d", str(effort.seconds)]
+            yield lambda: loader(words)
+
+
+@dataclass(frozen=True, slots=True)
+class StdioLoad:
+    """CPU per request, or the time to the first answer, of a server that is started for each round."""
+
+    era: str
+    depth: int = 1
+    key: str = "cpu_us"
+
+    @contextmanager
+    def prepared(self, contender: Contender, effort: Effort) -> Iterator[Callable[[], Sample]]:
+        seconds = 0.1 if self.key == "start_s" else effort.seconds
+        words = ["stdio", "--era", self.era, "--depth", str(self.depth), "-d", str(seconds), "--", *contender.command()]
+        yield lambda: loader(words)
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """Memory per connected client; a fresh server for each round."""
+
+    era: str
+    listen: bool = False
+    key: str = "kb_per_client"
+
+    @contextmanager
+    def prepared(self, contender: Contender, effort: Effort) -> Iterator[Callable[[], Sample]]:
+        def sample() -> Sample:
+            with contender.serving() as server:
+                words = ["memory", server.url, "--pid", str(server.pid), "--era", self.era]
+                words += ["-c", str(effort.connected), *(["--listen"] if self.listen else [])]
+                return loader(words)
+
+        yield sample
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """Memory of a server that has just started."""
+
+    key: str = "rss_mb"
+
+    @contextmanager
+    def prepared(self, contender: Contender, effort: Effort) -> Iterator[Callable[[], Sample]]:
+        def sample() -> Sample:
+            with contender.serving() as server:
+                time.sleep(SETTLE)
+                return {"rss_mb": round(rss_kb([server.pid]) / 1024, 1)}
+
+        yield sample
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Wall time of a Python that runs the words of the contender and ends."""
+
+    key: str = "wall_s"
+
+    @contextmanager
+    def prepared(self, contender: Contender, effort: Effort) -> Iterator[Callable[[], Sample]]:
+        def sample() -> Sample:
+            begin = time.perf_counter()
+            subprocess.run([sys.executable, *contender.words], cwd=ROOT, check=True, timeout=PATIENCE)
+            return {"wall_s": round(time.perf_counter() - begin, 3)}
+
+        sample()  # writes the bytecode, where it is missing
+        yield sample
+
+
+def loader(words: Sequence[str]) -> Sample:
+    """What the load generator found, in a process of its own.
+
+    Raises:
+        BenchError: when an answer was wrong, or did not come.
+    """
+    command = [sys.executable, "-m", "bench.load", *words]
+    done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE)
+    if done.returncode:
+        raise BenchError(f"{' '.join(words)}:\n{done.stderr[-2000:]}")
+    sample: Sample = json.loads(done.stdout)
+    return sample

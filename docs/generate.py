@@ -1,0 +1,114 @@
+"""Writes docs/reference from the code: `python docs/generate.py [FOLDER]`. CI compares what stands there with this."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+import click
+import msgspec
+
+from rune.cli import VERBS, late, rune
+from rune.config.model import FIELDS_OF, ServerTable, Size, SourceTable
+
+HEAD = "<!-- Made by docs/generate.py. -->\n\n"
+
+
+def cli() -> str:
+    """The command line: every verb with its help."""
+    text = HEAD + "# The command `rune`\n\n"
+    text += "```text\n" + _help(rune, click.Context(rune, info_name="rune")) + "```\n\n"
+    text += (
+        "Exit status: 0, or 1 when the thing asked for failed, or 2 for wrong usage. Errors go to stderr, in at most four\n"
+        "lines. Colours and aligned columns are for terminals: a pipe gets one line per entry with tabs between. `NO_COLOR`\n"
+        "is respected. `rune-cli` is a second name of the command.\n"
+    )
+    root = click.Context(rune, info_name="rune")
+    for name, (place, _) in VERBS.items():
+        for path, command in _commands(name, late(place)):
+            context = root
+            for part in path.split(" ")[1:]:
+                context = click.Context(command, info_name=part, parent=context)
+            text += f"\n## {path}\n\n```text\n{_help(command, context)}```\n"
+    return text
+
+
+def _commands(path: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
+    yield f"rune {path}", command
+    if isinstance(command, click.Group):
+        for name, child in command.commands.items():
+            yield from _commands(f"{path} {name}", child)
+
+
+def _help(command: click.Command, context: click.Context) -> str:
+    context.max_content_width = context.terminal_width = 100
+    return command.get_help(context).rstrip() + "\n"
+
+
+def config() -> str:
+    """The config: every key of `rune.toml`."""
+    text = HEAD + "# rune.toml\n\n"
+    text += (
+        "The file is strict: an unknown key is an error. `${NAME}`, `${env:NAME}`, `${NAME:-default}` and\n"
+        "`${env:NAME:-default}` are filled in from the environment, in any value; a default stands in for a variable that is\n"
+        "unset or empty. Relative paths are meant from the folder of the file.\n"
+    )
+    for title, shape in (("[server]", ServerTable), ("[sources.NAME]", SourceTable)):
+        text += f"\n## {title}\n\n{(shape.__doc__ or '').strip()}\n\n"
+        text += "| key | type | default | meaning |\n|---|---|---|---|\n"
+        text += "".join(_row(field, shape) for field in msgspec.structs.fields(shape))
+    text += (
+        "\nNAME has 1 to 24 of the characters a-z, 0-9 and `-`.\n\n# mcp.json\n\n"
+        "Of each entry of `mcpServers` these keys are read: `command`, `args`, `env`, `cwd`, `url`, `headers`, `disabled`.\n"
+        "All others are passed over. The name of the source is the key, in lower case and with `-` for what a name cannot\n"
+        "have. Commands run in the current folder if there is no `cwd`. Variables are filled in as in `rune.toml`.\n"
+    )
+    return text
+
+
+def _row(field: msgspec.structs.FieldInfo, shape: type) -> str:
+    hint = get_type_hints(shape, include_extras=True)[field.name]
+    meaning = next((each.description for each in _metas(hint) if each.description), "")
+    owners = FIELDS_OF.get(field.name) if shape is SourceTable else None
+    if owners and "`" not in meaning:
+        meaning += f"; for {' and '.join(f'`{owner}`' for owner in owners)}"
+    default = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
+    return f"| `{field.name}` | {_type(hint)} | {_default(default)} | {meaning} |\n"
+
+
+def _metas(hint: Any) -> Iterator[msgspec.Meta]:
+    if get_origin(hint) is Annotated:
+        yield from (each for each in hint.__metadata__ if isinstance(each, msgspec.Meta))
+
+
+def _type(hint: Any) -> str:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _type(arguments[0])
+    if origin is tuple:
+        return "list of texts"
+    if origin is dict:
+        return "table of texts"
+    if arguments:
+        return " or ".join(_type(each) for each in arguments if each is not type(None))
+    return {str: "text", int: "number", float: "seconds", bool: "true or false", Size: "size"}[hint]
+
+
+def _default(value: Any) -> str:
+    if value is None or value in ((), {}):
+        return ""
+    if isinstance(value, Size):
+        return f'`"{value // 2**20}MiB"`'
+    return f"`{msgspec.json.encode(value).decode().removesuffix('.0')}`"
+
+
+def main(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "cli.md").write_text(cli())
+    (folder / "config.md").write_text(config())
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "reference")

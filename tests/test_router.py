@@ -1,0 +1,268 @@
+"""Names, pages and views: what a caller sees of several sources, and what a request is about."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rune.errors import NotFound, ProtocolError, Unavailable
+from rune.request import Caller, Request, Result
+from rune.router import NAME_LIMIT, Mount, Router, exposed, renamed
+from rune.seal import Seal
+from rune.source import Catalog, Item, Listeners
+
+
+def item(name: str, **more: object) -> Item:
+    return Item(name, msgspec.json.encode({"name": name, "uri": name, **more}))
+
+
+class Fixed:
+    """A source with a catalog that the test sets, which answers with its own name and what it was asked."""
+
+    def __init__(self, name: str, catalog: Catalog) -> None:
+        self.name = name
+        self.offers = catalog
+        self.listeners = Listeners()
+        self.asked: list[Request] = []
+        self.catalogs = 0
+        self.fails: Exception | None = None
+        self.gate: asyncio.Event | None = None
+
+    async def __aenter__(self) -> Fixed:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        return None
+
+    async def catalog(self, request: Request) -> Catalog:
+        self.catalogs += 1
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.fails is not None:
+            raise self.fails
+        return self.offers
+
+    async def handle(self, request: Request) -> Result:
+        self.asked.append(request)
+        assert request.target is not None
+        if request.method == "resources/read" and request.target.item is None and "known" not in request.target.name:
+            raise NotFound("no")
+        return Result.of({"by": self.name, "name": request.target.name})
+
+
+def ask(method: str, subject: str = "ann", **params: object) -> Request:
+    raw = {key: msgspec.Raw(msgspec.json.encode(value)) for key, value in params.items()}
+    return Request(method, raw, caller=Caller(subject))
+
+
+def tools(*names: str, **more: object) -> Catalog:
+    return Catalog(tools=tuple(item(name) for name in names), **more)  # type: ignore[arg-type]
+
+
+def router(*mounts: Mount, page_size: int = 100) -> Router:
+    return Router(mounts, Seal(), page_size)
+
+
+async def names(router: Router, members: str = "tools", subject: str = "ann") -> list[str]:
+    view = await router.view(ask("tools/list", subject))
+    return [entry["name"] for entry in view.page(members, None).value[members]]
+
+
+@given(prefix=st.text(max_size=40), name=st.text(max_size=128))
+def test_exposed_names_fit_and_stay_apart(prefix: str, name: str) -> None:
+    seen = exposed(prefix, name)
+    assert len(seen) <= NAME_LIMIT or not prefix
+    assert seen == exposed(prefix, name)
+    if len(prefix + name) > NAME_LIMIT and prefix:
+        assert seen != exposed(prefix, name + "x")
+    else:
+        assert seen == prefix + name
+
+
+def test_a_renamed_definition_keeps_everything_else_byte_for_byte() -> None:
+    raw = b'{"name":"a","inputSchema":{"type" : "object","$defs":{"x":{"$anchor":"y"}}},"extra":1e2}'
+    assert renamed(raw, "p_a") == (
+        b'{"name":"p_a","inputSchema":{"type" : "object","$defs":{"x":{"$anchor":"y"}}},"extra":1e2}'
+    )
+
+
+async def test_prefixes_and_bare_names() -> None:
+    one, two = Fixed("one", tools("add", "only")), Fixed("two", tools("add"))
+    both = router(Mount(one, "one_"), Mount(two, "two_"))
+    assert await names(both) == ["one_add", "one_only", "two_add"]
+    assert (await both.resolve(ask("tools/call", name="two_add"))).source is two
+    assert (await both.resolve(ask("tools/call", name="only"))).name == "only"
+    with pytest.raises(NotFound, match="unknown tool: add"):
+        await both.resolve(ask("tools/call", name="add"))
+
+
+async def test_globs_hide_tools() -> None:
+    shown = router(Mount(Fixed("one", tools("get_a", "get_b", "drop")), "", ("get_*",)))
+    assert await names(shown) == ["get_a", "get_b"]
+    with pytest.raises(NotFound):
+        await shown.resolve(ask("tools/call", name="drop"))
+
+
+async def test_a_collision_hides_the_newcomer() -> None:
+    one, two = Fixed("one", tools("add")), Fixed("two", tools("add"))
+    merged = router(Mount(one), Mount(two))
+    assert await names(merged) == ["add"]
+    assert (await merged.resolve(ask("tools/call", name="add"))).source is one
+    assert (await merged.view(ask("x"))).hidden == ["add"]
+
+
+async def test_a_source_that_cannot_answer_hides_nobody_else() -> None:
+    good, bad = Fixed("good", tools("add", ttl=60_000)), Fixed("bad", tools("sub"))
+    bad.fails = Unavailable("bad: exited 1")
+    merged = router(Mount(good), Mount(bad))
+    assert await names(merged) == ["add"]
+    page = (await merged.view(ask("x"))).page("tools", None).value
+    assert page["ttlMs"] == 0, "an incomplete list must not be cached"
+
+
+@given(count=st.integers(0, 30), size=st.integers(1, 7))
+async def test_pages_are_complete_and_in_order(count: int, size: int) -> None:
+    wanted = [f"t{number}" for number in range(count)]
+    paged = router(Mount(Fixed("one", tools(*wanted))), page_size=size)
+    view = await paged.view(ask("x"))
+    got: list[str] = []
+    cursor: str | None = None
+    for _ in range(count + 1):
+        page = view.page("tools", cursor).value
+        assert len(page["tools"]) <= size
+        got += [entry["name"] for entry in page["tools"]]
+        cursor = page.get("nextCursor")
+        if cursor is None:
+            break
+    assert got == wanted
+
+
+@given(st.text(max_size=60))
+async def test_a_cursor_that_is_not_ours_is_refused(text: str) -> None:
+    view = await router(Mount(Fixed("one", tools("a", "b"))), page_size=1).view(ask("x"))
+    with pytest.raises(ProtocolError) as caught:
+        view.page("tools", text)
+    assert caught.value.code == -32602
+
+
+async def test_a_cursor_belongs_to_its_list() -> None:
+    offers = Catalog(tools=(item("a"), item("b")), prompts=(item("p"), item("q")))
+    view = await router(Mount(Fixed("one", offers)), page_size=1).view(ask("x"))
+    with pytest.raises(ProtocolError):
+        view.page("prompts", view.page("tools", None).value["nextCursor"])
+
+
+@pytest.mark.parametrize(
+    ("after", "rest"),
+    [
+        (["new", "a", "b", "c", "d"], ["c", "d"]),
+        (["b", "c"], ["c"]),
+        (["a", "x", "c", "d"], ["c", "d"]),
+        ([], []),
+    ],
+)
+async def test_a_list_that_changes_between_pages_loses_nothing(after: list[str], rest: list[str]) -> None:
+    source = Fixed("one", tools("a", "b", "c", "d"))
+    paged = router(Mount(source), page_size=2)
+    cursor = (await paged.view(ask("x"))).page("tools", None).value["nextCursor"]
+    source.offers = tools(*after)
+    paged.changed()
+    page = (await paged.view(ask("x"))).page("tools", cursor).value
+    assert [entry["name"] for entry in page["tools"]] == rest
+
+
+async def test_a_view_is_built_once_until_something_changes() -> None:
+    source = Fixed("one", tools("a", ttl=60_000))
+    one = router(Mount(source))
+    first = await one.view(ask("x"))
+    assert await one.view(ask("y")) is first and source.catalogs == 1
+    one.changed()
+    assert await one.view(ask("x")) is first and source.catalogs == 2
+    source.offers = tools("b", ttl=60_000)
+    one.changed()
+    assert await one.view(ask("x")) is not first
+    assert await names(one) == ["b"]
+
+
+async def test_a_change_while_the_sources_are_asked_is_not_lost() -> None:
+    source = Fixed("one", tools("a", ttl=60_000))
+    source.gate = asyncio.Event()
+    one = router(Mount(source))
+    first, second = asyncio.create_task(one.view(ask("x"))), asyncio.create_task(one.view(ask("x")))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    one.changed()
+    source.gate.set()
+    assert await first is await second
+    assert source.catalogs == 1, "two requests wait for one look"
+    assert one.fresh(ask("x")) is None
+    await one.view(ask("x"))
+    assert source.catalogs == 2
+
+
+async def test_private_catalogs_are_kept_for_their_caller() -> None:
+    class Own(Fixed):
+        async def catalog(self, request: Request) -> Catalog:
+            return tools(f"of-{request.caller.subject}", scope="private", ttl=60_000)
+
+    private = router(Mount(Own("one", tools())))
+    assert await names(private, subject="ann") == ["of-ann"]
+    assert await names(private, subject="bob") == ["of-bob"]
+    assert await names(private, subject="ann") == ["of-ann"]
+    page = (await private.view(ask("x", "bob"))).page("tools", None).value
+    assert page["cacheScope"] == "private"
+
+
+async def test_resources_listed_then_by_template_then_anywhere() -> None:
+    one = Fixed("one", Catalog(resources=(item("a://x"),), templates=(Item("a://{id}/d", b'{"uriTemplate":"a://{id}/d"}'),)))
+    two = Fixed("two", Catalog(resources=(item("a://x"), item("b://y"))))
+    three = Fixed("three", Catalog(reads=True))
+    broken = Fixed("broken", Catalog(templates=(Item("a://{", b"{}"),)))
+    merged = router(*(Mount(source) for source in (one, two, three, broken)))
+
+    async def by(uri: str) -> tuple[str, str]:
+        request = ask("resources/read", uri=uri)
+        request.target = await merged.resolve(request)
+        value = (await merged.handle(request)).value
+        return value["by"], value["name"]
+
+    assert await by("a://x") == ("one", "a://x")
+    assert await by("b://y") == ("two", "b://y")
+    assert await by("a://7/d") == ("one", "a://7/d")
+    assert await by("c://known") == ("one", "c://known")
+    with pytest.raises(NotFound) as caught:
+        await by("c://other")
+    assert caught.value.data == {"uri": "c://other"}
+    assert [request.target.source.name for request in three.asked if request.target] == ["three"]
+
+
+async def test_no_source_with_resources() -> None:
+    with pytest.raises(NotFound):
+        await router(Mount(Fixed("one", tools("a")))).resolve(ask("resources/read", uri="a://x"))
+
+
+async def test_prompts_and_references() -> None:
+    offers = Catalog(
+        prompts=(item("p"),),
+        resources=(item("r://x"),),
+        templates=(Item("t://{id}", b'{"uriTemplate":"t://{id}"}'),),
+    )
+    one = Fixed("one", offers)
+    merged = router(Mount(one, "one_"))
+    assert (await merged.resolve(ask("prompts/get", name="one_p"))).name == "p"
+    with pytest.raises(NotFound, match="unknown prompt"):
+        await merged.resolve(ask("prompts/get", name="q"))
+
+    async def reference(**ref: object) -> str:
+        return (await merged.resolve(ask("completion/complete", ref=ref))).name
+
+    assert await reference(type="ref/prompt", name="one_p") == "p"
+    assert await reference(type="ref/resource", uri="t://{id}") == "t://{id}"
+    assert await reference(type="ref/resource", uri="r://x") == "r://x"
+    for bad in ({"type": "ref/else"}, {"type": "ref/prompt"}, {"type": "ref/resource", "uri": 1}):
+        with pytest.raises(ProtocolError):
+            await reference(**bad)

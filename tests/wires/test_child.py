@@ -1,0 +1,249 @@
+"""Child processes: lines both ways, last words, a clean end, nothing left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import textwrap
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from rune.errors import Unavailable
+from rune.wires.child import Child
+
+DEADLINE = 20.0
+
+
+class Ears:
+    """What a child says, and how it ended."""
+
+    def __init__(self) -> None:
+        self.lines: asyncio.Queue[bytes] = asyncio.Queue()
+        self.end: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.ends = 0
+
+    def ended(self, reason: str) -> None:
+        self.ends += 1
+        if not self.end.done():
+            self.end.set_result(reason)
+
+    async def line(self) -> bytes:
+        async with asyncio.timeout(DEADLINE):
+            return await self.lines.get()
+
+    async def reason(self) -> str:
+        async with asyncio.timeout(DEADLINE):
+            return await asyncio.shield(self.end)
+
+
+def python(code: str) -> list[str]:
+    return [sys.executable, "-u", "-c", textwrap.dedent(code)]
+
+
+ECHO = python(
+    """
+    import sys
+    for line in sys.stdin.buffer:
+        sys.stdout.buffer.write(line); sys.stdout.flush()
+    """
+)
+
+
+@asynccontextmanager
+async def running(argv: list[str], **options):
+    child = Child("kid", argv, **{"grace": 0.5, **options})
+    ears = Ears()
+    await child.open(ears.lines.put_nowait, ears.ended)
+    try:
+        yield child, ears
+    finally:
+        async with asyncio.timeout(DEADLINE):
+            await child.close()
+        assert not alive(child.pid)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; a zombie that nobody has collected counts too."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def ended(pid: int) -> bool:
+    """Whether a process that is not our child has ended, collected or not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+async def test_lines_go_there_and_back_in_order():
+    async with running(ECHO) as (child, ears):
+        sent = [b'{"n":%d}' % number for number in range(500)]
+        for line in sent:
+            child.send(line)
+        assert [await ears.line() for _ in sent] == sent
+
+
+async def test_all_that_is_sent_in_one_turn_is_one_write():
+    code = "import os,sys; os.write(1, b'%d\\n' % len(os.read(0, 65536).split(b'\\n')))"
+    async with running(python(code)) as (child, ears):
+        for _ in range(50):
+            child.send(b"x")
+        assert await ears.line() == b"51"
+
+
+async def test_lines_are_found_however_they_are_cut():
+    code = """
+    import sys, time
+    for part in (b"ab", b"c\\n", b"\\n\\nde\\nf", b"g", b"\\n", b"tail without end"):
+        sys.stdout.buffer.write(part); sys.stdout.flush(); time.sleep(0.02)
+    sys.stdin.read()
+    """
+    async with running(python(code)) as (_, ears):
+        assert [await ears.line() for _ in range(3)] == [b"abc", b"de", b"fg"]
+
+
+async def test_a_large_line_passes_and_one_beyond_the_limit_ends_the_child():
+    async with running(ECHO, max_line=1 << 20) as (child, ears):
+        child.send(b"x" * (1 << 19))
+        assert len(await ears.line()) == 1 << 19
+        child.send(b"y" * (2 << 20))
+        assert await ears.reason() == "sent a line of more than 1048576 bytes"
+        assert ears.lines.empty()
+
+
+async def test_it_says_how_it_ended_and_what_it_said_last():
+    code = """
+    import sys
+    print('\\x1b[31mfirst\\x1b[0m\\n\\nsecond', file=sys.stderr)
+    sys.stderr.write('half')
+    sys.exit(3)
+    """
+    async with running(python(code)) as (child, ears):
+        assert (await ears.reason()).startswith("exited 3 after 0.")
+        assert child.last_words == ["first", "second", "half"]
+    assert ears.ends == 1
+
+
+async def test_only_the_last_lines_of_a_talkative_stderr_are_kept():
+    code = "import sys\nfor n in range(5000): print('line', n, 'x' * 1000, file=sys.stderr)"
+    async with running(python(code)) as (child, ears):
+        await ears.reason()
+        assert len(child.last_words) == 20
+        assert child.last_words[-1].startswith("line 4999 x")
+        assert len(child.last_words[-1]) == 300
+
+
+async def test_a_signal_is_named():
+    async with running(python("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")) as (_, ears):
+        assert (await ears.reason()).startswith("was killed by SIGKILL after")
+
+
+async def test_closed_stdout_is_the_end():
+    async with running(python("import os, time; os.close(1); time.sleep(60)")) as (_, ears):
+        assert await ears.reason() == "closed its stdout"
+
+
+async def test_a_child_that_reads_its_input_to_the_end_is_not_killed(tmp_path):
+    mark = tmp_path / "mark"
+    code = f"import sys, pathlib; sys.stdin.read(); pathlib.Path({str(mark)!r}).write_text('clean')"
+    async with running(python(code), grace=10.0):
+        pass
+    assert mark.read_text() == "clean"
+
+
+async def test_a_child_that_ignores_the_end_of_its_input_gets_term(tmp_path):
+    mark = tmp_path / "mark"
+    code = f"""
+    import signal, sys, time, pathlib
+    def stop(*_): pathlib.Path({str(mark)!r}).write_text("term"); sys.exit(0)
+    signal.signal(signal.SIGTERM, stop); print("ready")
+    while True: time.sleep(1)
+    """
+    async with running(python(code)) as (_, ears):
+        assert await ears.line() == b"ready"
+    assert mark.read_text() == "term"
+
+
+async def test_a_child_that_ignores_everything_is_killed():
+    code = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready')\nwhile True: time.sleep(1)"
+    )
+    async with running(python(code), grace=0.2) as (_, ears):
+        assert await ears.line() == b"ready"
+
+
+@pytest.mark.parametrize("by", ["close", "crash"])
+async def test_what_a_child_has_started_ends_with_it(by):
+    code = """
+    import signal, subprocess, sys
+    stubborn = "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(60)"
+    kid = subprocess.Popen([sys.executable, "-c", stubborn])
+    print(kid.pid)
+    sys.stdin.readline()
+    """
+    async with running(python(code), grace=0.4) as (child, ears):
+        grandchild = int(await ears.line())
+        assert not ended(grandchild)
+        if by == "crash":
+            os.kill(child.pid, signal.SIGKILL)
+            await ears.reason()
+    assert ended(grandchild)
+
+
+async def test_its_environment_is_small_and_what_was_configured(monkeypatch):
+    monkeypatch.setenv("RUNE_SECRET_KEY", "do not leak")
+    monkeypatch.setenv("HOME", "/somewhere")
+    code = "import os, json; print(json.dumps(dict(os.environ)))"
+    async with running(python(code), env={"JIRA_API_TOKEN": "mine", "TZ": "UTC"}) as (_, ears):
+        line = (await ears.line()).decode()
+    assert "do not leak" not in line
+    assert '"JIRA_API_TOKEN": "mine"' in line
+    assert '"HOME": "/somewhere"' in line
+    assert '"TZ": "UTC"' in line
+
+
+async def test_it_runs_where_it_was_told_to(tmp_path):
+    async with running(python("import os; print(os.getcwd())"), cwd=tmp_path) as (_, ears):
+        assert await ears.line() == str(tmp_path.resolve()).encode()
+
+
+async def test_a_missing_command_or_directory_is_named():
+    for child, text in (
+        (Child("kid", ["rune-no-such-command"]), "kid: command not found: rune-no-such-command"),
+        (Child("kid", ECHO, cwd="/no/such/folder"), "kid: no directory /no/such/folder"),
+        (Child("kid", ["/"]), "kid: cannot start /"),
+    ):
+        with pytest.raises(Unavailable, match=text):
+            await child.open(print, print)
+        await child.close()
+
+
+async def test_a_child_that_reads_nothing_is_noticed_and_its_end_frees_whoever_waits():
+    async with running(python("import time; print('ready'); time.sleep(60)")) as (child, ears):
+        await ears.line()
+        for _ in range(80):
+            child.send(b"x" * 100_000)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert child.full
+        waiting = asyncio.create_task(child.room())
+        os.kill(child.pid, signal.SIGKILL)
+        async with asyncio.timeout(DEADLINE):
+            await waiting
+
+
+async def test_it_can_be_closed_twice_and_at_once():
+    async with running(ECHO) as (child, ears):
+        async with asyncio.timeout(DEADLINE):
+            await asyncio.gather(child.close(), child.close())
+        await child.close()
+        child.send(b"too late")
+    assert ears.ends == 1
