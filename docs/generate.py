@@ -15,57 +15,60 @@ from rune.config.model import FIELDS_OF, ServerTable, Size, SourceTable
 
 HEAD = "<!-- Made by docs/generate.py. -->\n\n"
 
+STATUS = """\
+Exit status: 0, or 1 when the thing asked for failed, or 2 for wrong usage. Errors go to stderr, in at most four lines.
+Colours and aligned columns are for terminals: a pipe gets one line per entry with tabs between. `NO_COLOR` is
+respected. `rune-cli` is a second name of the command.
+"""
+
+FILES = """\
+The file is strict: an unknown key is an error. `${NAME}`, `${env:NAME}`, `${NAME:-default}` and
+`${env:NAME:-default}` are filled in from the environment, in any value; a default stands in for a variable that is
+unset or empty. Relative paths are meant from the folder of the file.
+"""
+
+FOREIGN = """
+NAME has 1 to 24 of the characters a-z, 0-9 and `-`.
+
+# mcp.json
+
+Of each entry of `mcpServers` these keys are read: `command`, `args`, `env`, `cwd`, `url`, `headers`, `disabled`. All
+others are passed over. The name of the source is the key, in lower case and with `-` for what a name cannot have.
+Commands run in the current folder if there is no `cwd`. Variables are filled in as in `rune.toml`.
+"""
+
 
 def cli() -> str:
     """The command line: every verb with its help."""
-    text = HEAD + "# The command `rune`\n\n"
-    text += "```text\n" + _help(rune, click.Context(rune, info_name="rune")) + "```\n\n"
-    text += (
-        "Exit status: 0, or 1 when the thing asked for failed, or 2 for wrong usage. Errors go to stderr, in at most four\n"
-        "lines. Colours and aligned columns are for terminals: a pipe gets one line per entry with tabs between. `NO_COLOR`\n"
-        "is respected. `rune-cli` is a second name of the command.\n"
-    )
-    root = click.Context(rune, info_name="rune")
+    root = click.Context(rune, info_name="rune", help_option_names=["-h", "--help"])
+    text = f"{HEAD}# The command `rune`\n\n{_help(root)}\n{STATUS}"
     for name, (place, _) in VERBS.items():
-        for path, command in _commands(name, late(place)):
-            context = root
-            for part in path.split(" ")[1:]:
-                context = click.Context(command, info_name=part, parent=context)
-            text += f"\n## {path}\n\n```text\n{_help(command, context)}```\n"
+        for context in _contexts(name, late(place), root):
+            text += f"\n## {context.command_path.replace(' [OPTIONS]', '')}\n\n{_help(context)}"
     return text
 
 
-def _commands(path: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
-    yield f"rune {path}", command
+def _contexts(name: str, command: click.Command, parent: click.Context) -> Iterator[click.Context]:
+    context = click.Context(command, info_name=name, parent=parent)
+    yield context
     if isinstance(command, click.Group):
-        for name, child in command.commands.items():
-            yield from _commands(f"{path} {name}", child)
+        for child in command.list_commands(context):
+            yield from _contexts(child, command.commands[child], context)
 
 
-def _help(command: click.Command, context: click.Context) -> str:
+def _help(context: click.Context) -> str:
     context.max_content_width = context.terminal_width = 100
-    return command.get_help(context).rstrip() + "\n"
+    return f"```text\n{context.get_help().rstrip()}\n```\n"
 
 
 def config() -> str:
     """The config: every key of `rune.toml`."""
-    text = HEAD + "# rune.toml\n\n"
-    text += (
-        "The file is strict: an unknown key is an error. `${NAME}`, `${env:NAME}`, `${NAME:-default}` and\n"
-        "`${env:NAME:-default}` are filled in from the environment, in any value; a default stands in for a variable that is\n"
-        "unset or empty. Relative paths are meant from the folder of the file.\n"
-    )
+    text = f"{HEAD}# rune.toml\n\n{FILES}"
     for title, shape in (("[server]", ServerTable), ("[sources.NAME]", SourceTable)):
-        text += f"\n## {title}\n\n{(shape.__doc__ or '').strip()}\n\n"
+        text += f"\n## {title}\n\n{_first_upper((shape.__doc__ or '').partition(': ')[2])}\n\n"
         text += "| key | type | default | meaning |\n|---|---|---|---|\n"
         text += "".join(_row(field, shape) for field in msgspec.structs.fields(shape))
-    text += (
-        "\nNAME has 1 to 24 of the characters a-z, 0-9 and `-`.\n\n# mcp.json\n\n"
-        "Of each entry of `mcpServers` these keys are read: `command`, `args`, `env`, `cwd`, `url`, `headers`, `disabled`.\n"
-        "All others are passed over. The name of the source is the key, in lower case and with `-` for what a name cannot\n"
-        "have. Commands run in the current folder if there is no `cwd`. Variables are filled in as in `rune.toml`.\n"
-    )
-    return text
+    return text + FOREIGN
 
 
 def _row(field: msgspec.structs.FieldInfo, shape: type) -> str:
@@ -76,6 +79,10 @@ def _row(field: msgspec.structs.FieldInfo, shape: type) -> str:
         meaning += f"; for {' and '.join(f'`{owner}`' for owner in owners)}"
     default = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
     return f"| `{field.name}` | {_type(hint)} | {_default(default)} | {meaning} |\n"
+
+
+def _first_upper(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _metas(hint: Any) -> Iterator[msgspec.Meta]:

@@ -12,7 +12,7 @@ import pytest
 
 from rune import __version__
 from rune.build import LATE, build, late, load_server
-from rune.config.files import read_toml
+from rune.config.files import plain_name, read_toml
 from rune.config.model import Config
 from rune.config.targets import load
 from rune.errors import ConfigError
@@ -137,7 +137,7 @@ async def test_tasks_are_kept_in_the_store_of_the_config(tmp_path: Path) -> None
 async def test_servers_elsewhere_are_not_waited_for(tmp_path: Path) -> None:
     config = load(["http://127.0.0.1:9/mcp"], [sys.executable, "-c", "pass"], environ={})
     async with asyncio.timeout(10), build(config) as gateway:
-        assert [mount.prefix for mount in gateway.mounts] == ["127-0-0-1_", "python_"]
+        assert [mount.prefix for mount in gateway.mounts] == ["127-0-0-1_", f"{plain_name(Path(sys.executable).name)}_"]
 
 
 @pytest.mark.parametrize(

@@ -221,7 +221,10 @@ async def test_a_change_of_a_source_is_seen_by_the_next_list() -> None:
 
 
 async def test_tasks_are_heard_by_their_owner_alone() -> None:
-    async with Tasks(MemoryStore()) as tasks, Gateway([Mount(Fixed("one", Catalog(tasks=True)))], tasks=tasks) as gateway:
+    async with (
+        Tasks(MemoryStore()) as tasks,
+        Gateway([Mount(Fixed("one", Catalog(tasks=True)))], tasks=tasks) as gateway,
+    ):
         go = asyncio.Event()
 
         async def body(running: Running) -> Result:

@@ -214,6 +214,22 @@ async def test_a_key_cannot_be_open_twice() -> None:
         await Parking().call(ask(), "s", body)
 
 
+@pytest.mark.parametrize("again", [False, True])
+async def test_answers_that_come_before_their_question_are_taken_once(again: bool) -> None:
+    parking = Parking()
+
+    def call(request: Request) -> Awaitable[Result]:
+        return replay(request, "s", two_rounds) if again else parking.call(request, "s", two_rounds)
+
+    first = await call(ask(answers={"a": YES, "other": 1}))
+    assert keys(first) == ["b"]
+    assert (await call(ask(first.state, {"b": YES}))).value["got"] == [YES, YES]
+    assert (await call(ask(answers={"a": YES, "b": YES}))).value["got"] == [YES, YES]
+    with pytest.raises(ProtocolError, match="must be an object"):
+        await call(ask(answers={"a": 1}))
+    assert len(parking) == 0
+
+
 async def test_a_body_may_give_up_waiting() -> None:
     async def body(asking: Asking) -> Result:
         try:

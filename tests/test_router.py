@@ -218,7 +218,9 @@ async def test_private_catalogs_are_kept_for_their_caller() -> None:
 
 
 async def test_resources_listed_then_by_template_then_anywhere() -> None:
-    one = Fixed("one", Catalog(resources=(item("a://x"),), templates=(Item("a://{id}/d", b'{"uriTemplate":"a://{id}/d"}'),)))
+    one = Fixed(
+        "one", Catalog(resources=(item("a://x"),), templates=(Item("a://{id}/d", b'{"uriTemplate":"a://{id}/d"}'),))
+    )
     two = Fixed("two", Catalog(resources=(item("a://x"), item("b://y"))))
     three = Fixed("three", Catalog(reads=True))
     broken = Fixed("broken", Catalog(templates=(Item("a://{", b"{}"),)))

@@ -14,7 +14,9 @@ from rune.seal import Key, Seal, binding
 from rune.store import MemoryStore
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=8
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
 )
 
 
@@ -33,7 +35,10 @@ def refused(seal: Seal, text: str, retry: bytes) -> None:
     assert caught.value.data == {"reason": "invalid_request_state"}
 
 
-@given(layers=st.dictionaries(st.text(max_size=8), JSON, max_size=4), arguments=st.dictionaries(st.text(), JSON, max_size=4))
+@given(
+    layers=st.dictionaries(st.text(max_size=8), JSON, max_size=4),
+    arguments=st.dictionaries(st.text(), JSON, max_size=4),
+)
 def test_state_comes_back_whole(layers: dict[str, object], arguments: dict[str, object]) -> None:
     seal = Seal()
     text = seal.state(layers, request(arguments=arguments))

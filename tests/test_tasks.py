@@ -136,7 +136,9 @@ async def test_questions_are_answered_one_after_the_other(tasks: Tasks) -> None:
     async def asks(running: Running) -> Result:
         first = await running.ask({"a": QUESTION, "b": QUESTION})
         again = await running.ask({"a": QUESTION})
-        return Result.of({"content": [], "structuredContent": [bytes(raw).decode() for raw in (*first.values(), *again.values())]})
+        return Result.of(
+            {"content": [], "structuredContent": [bytes(raw).decode() for raw in (*first.values(), *again.values())]}
+        )
 
     id = (await tasks.create(CALL, "demo", asks)).value["taskId"]
     assert (await until(tasks, id, "input_required"))["inputRequests"] == {"a": QUESTION, "b": QUESTION}

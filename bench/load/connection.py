@@ -21,13 +21,13 @@ class Connection(asyncio.Protocol):
     """It keeps alive and understands Content-Length, chunks and event streams that end."""
 
     def __init__(self) -> None:
-        self.transport: asyncio.WriteTransport
+        self._transport: asyncio.WriteTransport | None = None
         self.closed = False
         self._buffer = b""
         self._waiter: asyncio.Future[Reply] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport  # type: ignore[assignment]  # of a stream, whatever its class
+        self._transport = transport  # type: ignore[assignment]  # of a stream, whatever its class
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
@@ -52,9 +52,15 @@ class Connection(asyncio.Protocol):
 
     def exchange(self, request: bytes) -> asyncio.Future[Reply]:
         """Send a request; the future is its response."""
+        assert self._transport is not None
         self._waiter = asyncio.get_running_loop().create_future()
-        self.transport.write(request)
+        self._transport.write(request)
         return self._waiter
+
+    def cut(self) -> None:
+        """Close it without a word."""
+        if self._transport is not None:
+            self._transport.abort()
 
 
 class Stream(Connection):

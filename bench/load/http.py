@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, Final
@@ -68,9 +69,13 @@ class Client:
         """End the session, so that it is not there to slow down the next measurement."""
         if self._messages.era == "legacy" and not self._connection.closed:
             await self._connection.exchange(self._head("DELETE", self._headers) + b"\r\n")
-        self._connection.transport.close()
+        self.drop()
+
+    def drop(self) -> None:
+        """Cut the connections, whatever is on its way."""
+        self._connection.cut()
         if self._stream is not None:
-            self._stream.transport.close()
+            self._stream.cut()
 
     async def _connect(self, connection: Connection) -> None:
         await asyncio.get_running_loop().create_connection(lambda: connection, self._host, self._port)
@@ -105,9 +110,8 @@ class Target:
 
 async def load(target: Target, messages: Messages, clients: int, seconds: float) -> dict[str, Any]:
     """Let the clients call without a pause for so long, each waiting for its answer."""
-    async with asyncio.timeout(seconds + WARM_UP + PATIENCE):
+    async with asyncio.timeout(seconds + WARM_UP + PATIENCE), _clients(target, messages, clients) as users:
         numbers = count(1)
-        users = [Client(target.url, messages) for _ in range(clients)]
         for user in users:
             await user.open()
             await user.call(next(numbers))
@@ -135,6 +139,17 @@ async def load(target: Target, messages: Messages, clients: int, seconds: float)
     }
 
 
+@asynccontextmanager
+async def _clients(target: Target, messages: Messages, number: int) -> AsyncIterator[list[Client]]:
+    """Clients that leave nothing open behind them, however it ends."""
+    users = [Client(target.url, messages) for _ in range(number)]
+    try:
+        yield users
+    finally:
+        for user in users:
+            user.drop()
+
+
 async def _together(users: Sequence[Client], numbers: count[int], seconds: float) -> list[float]:
     """The sorted times of all calls. The first error ends them all."""
     clock = time.perf_counter
@@ -154,15 +169,13 @@ async def _together(users: Sequence[Client], numbers: count[int], seconds: float
 
 async def memory(target: Target, messages: Messages, clients: int, *, listen: bool) -> dict[str, Any]:
     """Connect so many clients, let each call once, and see how the server has grown."""
-    async with asyncio.timeout(PATIENCE * 6):
+    async with asyncio.timeout(PATIENCE * 6), _clients(target, messages, clients + 1) as (first, *users):
         idle = rss_kb(target.pids)
         numbers = count(1)
-        first = Client(target.url, messages)
         await first.open()
         for _ in range(WARM_CALLS):  # what any first calls cost is not charged to the clients
             await first.call(next(numbers))
         warm = rss_kb(target.pids)
-        users = [Client(target.url, messages) for _ in range(clients)]
         for user in users:
             await user.open()
             await user.call(next(numbers))

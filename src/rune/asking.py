@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable, Mapping
+from types import NoneType
 from typing import Any, Final, Protocol, TypeAlias
 
 import msgspec
@@ -123,7 +125,11 @@ class Asking:
         async def run() -> Result:
             return await body(self)
 
-        self.task = asyncio.create_task(run())
+        if sys.version_info >= (3, 12):
+            # Most bodies end without ever waiting: those need no turn of the loop.
+            self.task = asyncio.Task(run(), loop=asyncio.get_running_loop(), eager_start=True)
+        else:
+            self.task = asyncio.create_task(run())
         self.task.add_done_callback(self._ended)
         return self.task
 
@@ -184,7 +190,7 @@ def check_answer(key: str, question: Mapping[str, Any], answer: msgspec.Raw) -> 
         case "elicitation/create":
             if value.get("action") not in _ACTIONS:
                 raise ProtocolError(INVALID_PARAMS, f"{where}.action must be accept, decline or cancel")
-            if not isinstance(value.get("content") or {}, dict):
+            if not isinstance(value.get("content"), (dict, NoneType)):
                 raise ProtocolError(INVALID_PARAMS, f"{where}.content must be an object")
         case "sampling/createMessage":
             if not isinstance(value.get("content"), (dict, list)):

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Coroutine, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, TypeAlias, cast
+from typing import Any, Final, Self, TypeAlias, TypedDict, TypeVar, Unpack, cast
 from urllib.parse import urlsplit
 
 import msgspec
@@ -34,8 +36,26 @@ from rune.source import Filter, Source
 
 ClientTarget: TypeAlias = str | Path | Sequence[str] | Source | Handler | Gateway
 
+Answer = TypeVar("Answer")
+
 MAX_ROUNDS: Final = 32
 MAX_PAGES: Final = 1000
+
+
+class ClientOptions(TypedDict, total=False):
+    """What a Client may be given besides its target."""
+
+    elicitation: Elicit | None
+    sampling: Sample | None
+    roots: Roots | None
+    on_progress: OnProgress | None
+    on_log: OnLog | None
+    log_level: str
+    headers: Mapping[str, str] | None
+    env: Mapping[str, str] | None
+    timeout: float
+    name: str
+    version: str
 
 
 class Client:
@@ -43,37 +63,26 @@ class Client:
 
     `elicitation`, `sampling` and `roots` answer what a tool asks in between; what is not given is not offered to the
     server. `on_progress(progress, total, message)` and `on_log(level, data, logger)` are told what a call says on its
-    way; they must return at once. `timeout` holds for each exchange.
+    way, logs from `log_level` (info) on; they must return at once. `headers` go to a URL, `env` to a command.
+    `timeout` (60 seconds) holds for each exchange. `name` and `version` are what the server is told of this client.
 
     Raises:
         RuneError: on entering, when the target cannot be reached; the text says why and begins with its name.
     """
 
-    def __init__(
-        self,
-        target: ClientTarget,
-        *,
-        elicitation: Elicit | None = None,
-        sampling: Sample | None = None,
-        roots: Roots | None = None,
-        on_progress: OnProgress | None = None,
-        on_log: OnLog | None = None,
-        log_level: str = "info",
-        headers: Mapping[str, str] | None = None,
-        env: Mapping[str, str] | None = None,
-        timeout: float = 60.0,
-        name: str = "rune",
-        version: str = __version__,
-    ) -> None:
+    def __init__(self, target: ClientTarget, **options: Unpack[ClientOptions]) -> None:
+        unknown = options.keys() - ClientOptions.__annotations__.keys()
+        if unknown:
+            raise TypeError(f"Client() has no option {', '.join(sorted(unknown))}")
         self._target = target
-        self._answers = Answers(elicitation, sampling, roots)
-        self._on_progress = on_progress
-        self._on_log = on_log
-        self._log_level = log_level if on_log is not None else None
-        self._headers = headers
-        self._env = env
-        self._timeout = timeout
-        self._identity = {"name": name, "version": version}
+        self._answers = Answers(options.get("elicitation"), options.get("sampling"), options.get("roots"))
+        self._on_progress = options.get("on_progress")
+        self._on_log = options.get("on_log")
+        self._log_level = options.get("log_level", "info") if self._on_log is not None else None
+        self._headers = options.get("headers")
+        self._env = options.get("env")
+        self._timeout = options.get("timeout", 60.0)
+        self._identity = {"name": options.get("name", "rune"), "version": options.get("version", __version__)}
         self._capabilities = msgspec.Raw(jsonrpc.encode(self._answers.capabilities))
         self._client = msgspec.Raw(jsonrpc.encode(self._identity))
         self._stack = AsyncExitStack()
@@ -250,3 +259,84 @@ class Client:
         wanted = Filter(tools, prompts, resources, frozenset(uris))
         params = {"notifications": msgspec.Raw(jsonrpc.encode(wanted.wire()))}
         return Listening(self._handler, self._new("subscriptions/listen", params, Emit()), self._timeout)
+
+
+class SyncClient:
+    """The same client for code without asyncio: `with SyncClient(target) as client:`, then the methods of Client
+    without `await`. Its callbacks run in a thread of their own."""
+
+    def __init__(self, target: ClientTarget, **options: Unpack[ClientOptions]) -> None:
+        self._client = Client(target, **options)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        ready: Future[None] = Future()
+        self._thread = threading.Thread(target=self._live, args=(ready,), name="rune-client", daemon=True)
+        self._thread.start()
+        try:
+            ready.result()
+        except BaseException:
+            self._thread.join()
+            raise
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._loop is not None and self._thread is not None:
+            self._loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join()
+
+    def _live(self, ready: Future[None]) -> None:
+        async def live() -> None:
+            self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+            async with self._client:
+                ready.set_result(None)
+                await self._stop.wait()
+
+        try:
+            asyncio.run(live())
+        except BaseException as error:
+            # On entering the caller hears of it; later the calls have said it already.
+            if ready.done():
+                raise
+            ready.set_exception(error)
+
+    def _run(self, work: Coroutine[Any, Any, Answer]) -> Answer:
+        if self._loop is None or self._thread is None or not self._thread.is_alive():
+            work.close()
+            raise Unavailable("the client is not connected", hint="use it in `with SyncClient(…) as client:`")
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def request(self, method: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        return self._run(self._client.request(method, params))
+
+    def discover(self) -> dict[str, Any]:
+        return self._run(self._client.discover())
+
+    def list_tools(self) -> list[dict[str, Any]]:
+        return self._run(self._client.list_tools())
+
+    def list_resources(self) -> list[dict[str, Any]]:
+        return self._run(self._client.list_resources())
+
+    def list_resource_templates(self) -> list[dict[str, Any]]:
+        return self._run(self._client.list_resource_templates())
+
+    def list_prompts(self) -> list[dict[str, Any]]:
+        return self._run(self._client.list_prompts())
+
+    def call_tool(
+        self, name: str, arguments: Mapping[str, Any] | None = None, *, timeout: float | None = None
+    ) -> ToolResult:
+        return self._run(self._client.call_tool(name, arguments, timeout=timeout))
+
+    def read_resource(self, uri: str) -> ReadResult:
+        return self._run(self._client.read_resource(uri))
+
+    def get_prompt(self, name: str, arguments: Mapping[str, str] | None = None) -> PromptResult:
+        return self._run(self._client.get_prompt(name, arguments))
+
+    def complete(
+        self, ref: Mapping[str, Any], argument: Mapping[str, str], context: Mapping[str, Any] | None = None
+    ) -> Completion:
+        return self._run(self._client.complete(ref, argument, context))

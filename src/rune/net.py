@@ -21,6 +21,8 @@ from rune.errors import ConfigError, RuneError, TimedOut, Unavailable
 
 MEBIBYTE: Final = 1 << 20
 
+_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 Policy: TypeAlias = Callable[[Address], bool]
 _AddrInfo: TypeAlias = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[Any, ...]]
@@ -33,8 +35,17 @@ def anywhere(address: Address) -> bool:
 
 def public(address: Address) -> bool:
     """For URLs that somebody else chose: nothing inside, no matter what the name resolves to."""
-    mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_global and not address.is_multicast
+    meant = _meant(address)
+    return meant.is_global and not meant.is_multicast
+
+
+def _meant(address: Address) -> Address:
+    """The IPv4 address that an IPv6 address stands for, where it does: mapped, 6to4 or NAT64."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour or address
 
 
 @dataclass(frozen=True, slots=True)

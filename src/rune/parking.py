@@ -181,6 +181,9 @@ class Replayed(Asking):
 
     async def ask(self, questions: Mapping[str, Mapping[str, Any]]) -> dict[str, msgspec.Raw]:
         """Answer from the record, or ask and end this run."""
+        for key in self._early.keys() & questions.keys():
+            check_answer(key, questions[key], self._early[key])
+            self.answers[key] = _decode(self._early.pop(key))
         known = {key: msgspec.Raw(msgspec.json.encode(self.answers[key])) for key in questions if key in self.answers}
         rest = {key: question for key, question in questions.items() if key not in known}
         return known | (await super().ask(rest) if rest else {})

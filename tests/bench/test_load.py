@@ -65,7 +65,7 @@ async def serving(answer: Callable[[Answer], Answer | None], status: int = 200) 
         except (asyncio.IncompleteReadError, ConnectionError):
             return
         finally:
-            writer.close()
+            writer.transport.abort()
 
     server = await asyncio.start_server(connected, "127.0.0.1", 0)
     async with server:

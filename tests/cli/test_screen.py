@@ -14,7 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rune.cli import screen, tools
+from rune.client.views import ToolResult
 from rune.errors import Unavailable
+from rune.request import Result
 
 
 class Terminal(io.StringIO):
@@ -170,3 +172,9 @@ def test_the_closest_word() -> None:
 
 def test_first_lines() -> None:
     assert [screen.first_line(text) for text in (None, 1, "", " a \nb", "\n\nx")] == ["", "", "", "a ", "x"]
+
+
+def test_a_result_without_content_shows_its_values(piped: io.StringIO) -> None:
+    tools.show_content(ToolResult(Result.of({"content": [], "structuredContent": {"a": 1}})))
+    tools.show_content(ToolResult(Result.of({"content": []})))
+    assert piped.getvalue() == '{"a":1}\n'

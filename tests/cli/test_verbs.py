@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rune import __version__
-from rune.cli import VERBS, late, main
+from rune.cli import VERBS, late, main, screen
 from rune.protocol.methods import REVISIONS
 
 Rune = Callable[..., Any]
@@ -214,6 +214,36 @@ def test_one_dead_server_does_not_hide_the_others(rune: Rune) -> None:
     ran = rune("tool", "list", *T, "--", "no-such-command-anywhere")
     assert ran.status == 0
     assert ran.out.startswith("tools_add\t")
+
+
+def test_a_bug_is_reported_without_a_traceback(rune: Rune, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*words: Any) -> None:
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.setattr(screen, "value", broken)
+    ran = rune("version", "--json")
+    assert (ran.status, ran.err) == (
+        1, "rune: ZeroDivisionError: oops\n  fix: this is a bug; --debug shows where it comes from\n",
+    )  # fmt: skip
+    with pytest.raises(ZeroDivisionError):
+        rune("version", "--json", "--debug")
+
+
+def test_ctrl_c_is_status_130(rune: Rune, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*words: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(screen, "value", interrupted)
+    assert rune("version", "--json").status == 130
+
+
+def test_a_reader_that_goes_away_is_no_traceback(start: Callable[..., Any]) -> None:
+    process = start("version")
+    process.child.stdout.close()
+    process.child.stdout = None
+    _, err = process.child.communicate(timeout=20)
+    assert process.child.returncode == 1
+    assert err == b""
 
 
 def test_debug_shows_the_traceback(rune: Rune) -> None:

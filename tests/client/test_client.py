@@ -485,7 +485,8 @@ async def test_the_death_of_the_server_ends_all_calls_with_its_last_words():
         carried.die()
 
     gone = []
-    peer, _ = connection(modern(serve), on_lost=lambda: gone.append(True))
+    peer, _ = connection(modern(serve))
+    peer.on_lost = lambda: gone.append(True)
     async with peer:
         results = await bounded(asyncio.gather(peer.handle(call()), peer.handle(call()), return_exceptions=True))
         assert gone == [True]
@@ -562,7 +563,8 @@ async def test_a_listen_at_an_older_server_is_counted_subscriptions():
 
 async def test_what_an_older_server_says_unasked_reaches_the_one_who_keeps_it():
     notes = []
-    peer, wires = connection(legacy(), on_note=notes.append)
+    peer, wires = connection(legacy())
+    peer.on_note = notes.append
     async with peer:
         wires.last.say({"method": "notifications/tools/list_changed"})
     assert [note.method for note in notes] == ["notifications/tools/list_changed"]

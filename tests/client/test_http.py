@@ -454,3 +454,85 @@ async def test_other_redirects_are_not_followed(status, location):
         with pytest.raises(Unavailable, match=r"web: .*redirect"):
             await bounded(reach(site).__aenter__())
         assert len(site.heard) <= 4
+
+
+async def test_subscriptions_outlive_a_forgotten_session():
+    async with serving(legacy()) as site, reach(site) as peer:
+        notes = Notes()
+        wanted = {"notifications": {"resourceSubscriptions": ["x:1"]}}
+        task = asyncio.create_task(peer.handle(ask("subscriptions/listen", wanted, emit=notes)))
+        await bounded(notes.came.wait())
+        site.forgotten = {"s1"}
+        await bounded(peer.handle(call()))
+        subscribed = [h["mcp-session-id"] for h, m in site.heard if m.get("method") == "resources/subscribe"]
+        assert subscribed == ["s1", "s2"]
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+async def test_a_batch_as_an_answer_is_taken_apart():
+    async def serve(site, request, message):
+        note = {"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": "info", "data": 1}}
+        return web.json_response([note, {"jsonrpc": "2.0", "id": message["id"], "result": {"content": []}}])
+
+    async with serving(legacy(serve)) as site, reach(site) as peer:
+        notes = Notes()
+        assert (await bounded(peer.handle(call(log="info", emit=notes)))).kind == "complete"
+        assert notes.params == [{"level": "info", "data": 1}]
+
+
+async def test_a_refused_handshake_says_what_the_server_said():
+    async def serve(site, request, message):
+        return refusal(message, -32000, 400)
+
+    async with serving(serve) as site:
+        with pytest.raises(Unavailable, match=r"web: refused the handshake: no \(-32000\)"):
+            await bounded(reach(site).__aenter__())
+
+
+async def test_a_server_that_cannot_keep_streams_open_is_not_asked_again_and_again():
+    async with serving(legacy()) as site, reach(site, capabilities={"roots": {}}) as peer:
+        await bounded(peer.handle(call()))
+        assert len(site.gets) == 1
+
+
+async def test_a_stream_that_ends_is_opened_again_after_the_time_it_named():
+    async def get(request):
+        return await events(request, b"id: 7\nretry: 10\ndata: \n\n")
+
+    async with serving(legacy()) as site:
+        site.get = get
+        async with reach(site, capabilities={"roots": {}}):
+            async with asyncio.timeout(DEADLINE):
+                while len(site.gets) < 3:
+                    await asyncio.sleep(0.01)
+    assert "last-event-id" not in site.gets[0]
+    assert site.gets[1]["last-event-id"] == "7"
+
+
+async def test_a_question_on_the_stream_beside_the_calls_goes_to_the_only_call():
+    released = asyncio.Event()
+    answers = []
+
+    async def get(request):
+        await released.wait()
+        return await events(request, {"id": "q", "method": "roots/list"}, end=False)
+
+    async def serve(site, request, message):
+        released.set()
+        await asyncio.get_running_loop().create_future()
+
+    old = legacy(serve)
+
+    async def both(site, request, message):
+        if "method" not in message:
+            answers.append(message)
+        return await old(site, request, message)
+
+    async with serving(both) as site:
+        site.get = get
+        async with reach(site, capabilities={"roots": {}}) as peer:
+            first = await bounded(peer.handle(call(capabilities={"roots": {}})))
+            assert first.kind == "input_required"
+            assert answers == []

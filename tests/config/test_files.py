@@ -88,6 +88,10 @@ def test_sources_of_every_kind(tmp_path: Path) -> None:
         [sources.listed]
         command = ["server", "--flag"]
 
+        [sources.filled]
+        enabled = "${ON:-false}"
+        url = "https://example.org"
+
         [sources.off]
         enabled = false
         url = "https://${UNSET}"

@@ -53,7 +53,8 @@ class Shell:
         self.printed = ""
 
     def run(self, *argv: str, wait_for_port: bool = False) -> None:
-        out, err = self.folder / ".out", self.folder / ".err"
+        # What was left running goes on printing: each block gets files of its own.
+        out, err = (self.folder / f".{name}-{len(self.groups)}" for name in ("out", "err"))
         # The command is that of the interpreter that runs the tests.
         environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
         with out.open("wb") as stdout, err.open("wb") as stderr:
@@ -66,16 +67,16 @@ class Shell:
         self.printed = out.read_text()
         assert status == 0, f"{argv[-1]}\nstatus {status}\n{self.printed}{err.read_text()}"
         if wait_for_port:
-            self._wait()
+            self._wait(err)
 
-    def _wait(self) -> None:
+    def _wait(self, err: Path) -> None:
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0:
                     return
             time.sleep(0.05)
-        raise AssertionError(f"nobody listens on {self.port}: {(self.folder / '.err').read_text()}")
+        raise AssertionError(f"nobody listens on {self.port}: {err.read_text()}")
 
     def close(self) -> None:
         for group in self.groups:

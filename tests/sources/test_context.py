@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -77,6 +77,14 @@ def text(result: Result) -> str:
     assert result.kind == "complete"
     found: str = result.value["content"][0]["text"]
     return found
+
+
+class Later:
+    """Something awaitable that is no coroutine."""
+
+    def __await__(self) -> Generator[Any, None, str]:
+        yield from asyncio.sleep(0).__await__()
+        return "done"
 
 
 @pytest.fixture
@@ -471,6 +479,64 @@ async def test_a_thread_that_waits_for_an_answer_is_set_free(server: Server) -> 
     assert await asyncio.to_thread(freed.wait, 5)
 
 
+async def test_threads_that_wait_for_users_do_not_block_others() -> None:
+    async with Server("demo", threads=1) as server:
+
+        @server.tool
+        def asks(ctx: Context) -> str:
+            return str(ctx.wait(ctx.elicit("?")).action)
+
+        @server.tool
+        def works() -> str:
+            return "works"
+
+        request = make("asks", capabilities=EVERYTHING)
+        results = [await call(server, request) for _ in range(3)]
+        assert text(await call(server, make("works"))) == "works"
+        for result in results:
+            assert text(await answer(server, request, result, {"k1": {"action": "cancel"}})) == "cancel"
+        assert text(await call(server, make("works"))) == "works"
+
+
+async def test_completions_cannot_ask(server: Server) -> None:
+    @server.prompt
+    async def prompt(a: str, b: str) -> str:
+        return a + b
+
+    @server.completion("prompt", "a")
+    async def on_the_loop(value: str, ctx: Context) -> list[str]:
+        return [(await ctx.elicit("?")).action]
+
+    @server.completion("prompt", "b")
+    def in_a_thread(value: str, ctx: Context) -> list[str]:
+        return [ctx.wait(asyncio.sleep(0, "waited")), ctx.wait(Later())]
+
+    ref = {"type": "ref/prompt", "name": "prompt"}
+    for name in ("a", "b"):
+        request = make("prompt", capabilities=EVERYTHING)
+        request.method = "completion/complete"
+        request.params |= {
+            "ref": Raw(msgspec.json.encode(ref)),
+            "argument": Raw(b'{"name":"%b","value":""}' % name.encode()),
+        }
+        if name == "a":
+            with pytest.raises(ToolError, match="this call cannot ask"):
+                await call(server, request)
+        else:
+            assert (await call(server, request)).value["completion"]["values"] == ["waited", "done"]
+
+
+async def test_forms_by_schema_give_the_content_as_it_is(server: Server) -> None:
+    @server.tool
+    async def work(ctx: Context) -> str:
+        schema = {"type": "object", "properties": {"n": {"type": "integer"}}}
+        return str((await ctx.elicit("?", schema)).content)
+
+    request = make("work", capabilities=EVERYTHING)
+    accept = {"k1": {"action": "accept", "content": {"n": 1, "more": "x"}}}
+    assert text(await answer(server, request, await call(server, request), accept)) == "{'n': 1, 'more': 'x'}"
+
+
 async def test_time_does_not_run_while_the_user_thinks(server: Server) -> None:
     @server.tool(timeout=0.05)
     async def work(ctx: Context) -> str:
@@ -538,6 +604,7 @@ async def test_one_body_as_a_task_and_as_a_call(server: Server, tasks: FakeTasks
     async def work(ctx: Context) -> str:
         await ctx.progress(1, message="half")
         await ctx.progress(2)
+        await ctx.info("nobody hears this")
         await ctx.send("piece")
         assert (await ctx.detach()) is ctx.task
         return f"{(await ctx.elicit('Sure?', str)).content} {ctx.task and ctx.task.id}"

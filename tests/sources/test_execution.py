@@ -20,7 +20,7 @@ from msgspec import Raw
 
 from rune.errors import ConfigError, ProtocolError, TimedOut, Unavailable
 from rune.request import Request, Result
-from rune.sources import child, processes
+from rune.sources import child, execution, processes
 from rune.sources.execution import Clock, Threads
 from rune.sources.functions import Server
 from rune.sources.processes import HEADER, Job, Processes, Reply
@@ -84,6 +84,20 @@ async def test_threads_and_their_queue_are_bounded() -> None:
         await threads.run(work)
     go.set()
     assert await first == await second
+    threads.close()
+
+
+async def test_lending_is_bounded_and_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(execution, "LENT", 1)
+    threads = Threads(1)
+
+    def nested() -> int:
+        with threads.lend(), threads.lend():
+            return threads.size
+
+    assert await threads.run(nested) == 2
+    assert threads.size == 1
+    assert await asyncio.gather(*(threads.run(lambda: 1) for _ in range(5))) == [1] * 5
     threads.close()
 
 

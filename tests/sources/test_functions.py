@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import enum
 import logging
 import sys
 import threading
@@ -19,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from rune.errors import ConfigError, NotFound, ProtocolError, ToolError, Unavailable
+from rune.errors import ConfigError, NotFound, ProtocolError, TimedOut, ToolError, Unavailable
 from rune.parking import Parking
 from rune.protocol.modern import Meta
 from rune.request import Caller, Note, Request, Result
@@ -67,6 +68,11 @@ class Point(msgspec.Struct):
 
 class Movie(TypedDict):
     title: str
+
+
+class Size(enum.Enum):
+    S = "small"
+    L = "large"
 
 
 @dataclass
@@ -490,6 +496,11 @@ async def test_timeouts(server: Server) -> None:
     async def other_timeout() -> str:
         raise TimeoutError("its own")
 
+    @server.tool(timeout=5)
+    async def timed_out_itself() -> str:
+        raise TimedOut("what it called")
+
+    assert text(await call(server, "timed_out_itself")) == "tool timed_out_itself failed: TimedOut: what it called"
     assert text(await call(server, "hangs")) == "tool hangs timed out after 0.02 s"
     assert cancelled.is_set()
     assert (await call(server, "hangs_in_a_thread"))["isError"]
@@ -967,7 +978,9 @@ async def complete(server: Server, ref: Any, name: Any, value: Any = "", **more:
 
 async def test_completions(server: Server) -> None:
     @server.prompt
-    async def review(code: str, level: Literal["low", "high"] = "low", other: str = "") -> str:
+    async def review(
+        code: str, level: Literal["low", "high"] = "low", size: Size | None = None, other: str = ""
+    ) -> str:
         return code
 
     @server.resource("x://{id}")
@@ -998,6 +1011,7 @@ async def test_completions(server: Server) -> None:
     context = {"arguments": {"level": "high"}}
     assert (await complete(server, ref, "code", "x", context=context))["values"] == ["x1", "high"]
     assert (await complete(server, ref, "level", "H"))["values"] == ["high"]
+    assert (await complete(server, ref, "size", "s"))["values"] == ["small"]
     assert (await complete(server, ref, "other"))["values"] == []
     many = await complete(server, template, "id", "many")
     assert (len(many["values"]), many["total"], many["hasMore"]) == (100, 250, True)

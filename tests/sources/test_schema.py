@@ -419,6 +419,14 @@ def test_defaults_that_json_cannot_say_are_left_out() -> None:
     assert decode(function, b"{}") == (marker, [])
 
 
+def test_parameters_may_be_called_anything() -> None:
+    def function(self: int, __a: int, copy: int, *, __init__: int = 4) -> None: ...
+
+    assert decode(function, b'{"self":1,"__a":2,"copy":3}') == (1, 2, 3, 4)
+    assert problem(function, b'{"self":1,"__a":"2","copy":3}') == "__a: expected int, got str"
+    assert problem(function, b'{"a0":1}') == "a0: is not known"
+
+
 def test_own_schemas_pass_arguments_by_name() -> None:
     own = {"type": "object", "properties": {"a": {}, "b": {}}}
 

@@ -607,3 +607,48 @@ async def test_a_flood_on_stdout_and_stderr_harms_nobody():
             assert (await bounded(healthy.handle(call()))).kind == "complete"
         assert (await bounded(flooded)).kind == "complete"
         assert len(source.status()["stderr"].split("\n")) <= 20
+
+
+async def test_a_child_that_is_still_starting_does_not_outlive_its_source(tmp_path):
+    mark = tmp_path / "pid"
+    code = f"import os, time, pathlib; pathlib.Path({str(mark)!r}).write_text(str(os.getpid())); time.sleep(60)"
+    async with Upstream("slow", command("slow", [sys.executable, "-c", code])):
+        await until(lambda: mark.exists() and mark.read_text())
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(mark.read_text()), 0)
+
+
+async def test_a_closed_source_starts_nothing():
+    source, wires = upstream(fakes.modern(Lists()))
+    async with source:
+        await bounded(source.handle(call()))
+    with pytest.raises(Unavailable, match="up: closed"):
+        await bounded(source.handle(call()))
+    assert len(wires.made) == 1
+
+
+async def test_nothing_is_left_after_many_cancelled_and_killed_calls():
+    lists = Lists()
+    lists.silent.add("tools/call")
+    before = len(asyncio.all_tasks())
+    async with entered(fakes.legacy(lists)) as (source, wires):
+        for number in range(100):
+            task = asyncio.create_task(source.handle(call(capabilities={"roots": {}} if number % 2 else {})))
+            await until(lambda number=number: lists.count("tools/call") > number)
+            if number % 10 == 9:
+                wires.last.die()
+                await asyncio.wait((task,))
+                assert task.exception() is not None
+                source._life.worked()
+                for pool in source._others.values():
+                    for life in pool:
+                        life.worked()
+                        life.retry_at = 0
+            else:
+                task.cancel()
+                await asyncio.wait((task,))
+        lives = [source._life, *(life for pool in source._others.values() for life in pool)]
+        assert all(not life.connection._calls.flying for life in lives if life.connection)
+        assert all(life.users == 0 for life in lives)
+    await until(lambda: len(asyncio.all_tasks()) <= before)
+    assert all(carried.closed for carried in wires.made)

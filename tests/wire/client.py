@@ -155,7 +155,12 @@ class Client:
         }
 
     def message(
-        self, method: str, params: Mapping[str, Any] | None = None, *, meta: Mapping[str, Any] | None = None, id: Any = None
+        self,
+        method: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        meta: Mapping[str, Any] | None = None,
+        id: Any = None,
     ) -> dict[str, Any]:
         """A request."""
         full = dict(params or {})
@@ -254,7 +259,11 @@ class Client:
 
 def answered(answer: Any) -> dict[str, Any]:
     """`result` or `error` of a response."""
-    return {"error": {"code": answer.code, "message": answer.message}} if isinstance(answer, Refused) else {"result": answer}
+    return (
+        {"error": {"code": answer.code, "message": answer.message}}
+        if isinstance(answer, Refused)
+        else {"result": answer}
+    )
 
 
 def text_of(result: dict[str, Any]) -> str:

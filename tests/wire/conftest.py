@@ -147,8 +147,11 @@ async def connect(wires: Wires) -> AsyncIterator[Connect]:
         return client
 
     yield connect
-    for client in clients:
-        await client.close()
+    failed = [
+        each for each in await asyncio.gather(*(each.close() for each in clients), return_exceptions=True) if each
+    ]
+    if failed:
+        raise failed[0]
 
 
 @pytest_asyncio.fixture(params=KINDS, ids=str, loop_scope="session")

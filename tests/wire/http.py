@@ -144,8 +144,8 @@ class HttpClient(Client):
             task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=WAIT)
+        await self.http.close()
         for task in tasks:
             # A broken frame must fail its test, whoever read it.
-            if not task.cancelled() and task.exception() is not None:
-                raise task.exception()  # type: ignore[misc]
-        await self.http.close()
+            if not task.cancelled():
+                task.result()

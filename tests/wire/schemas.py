@@ -57,7 +57,10 @@ _TASK: Final[dict[str, Any]] = {
         "requestState": False,
     },
     "allOf": [
-        {"if": {"properties": {"status": {"const": "input_required"}}}, "else": {"properties": {"inputRequests": False}}},
+        {
+            "if": {"properties": {"status": {"const": "input_required"}}},
+            "else": {"properties": {"inputRequests": False}},
+        },
         {"if": {"properties": {"status": {"const": "completed"}}}, "else": {"properties": {"result": False}}},
         {"if": {"properties": {"status": {"const": "failed"}}}, "else": {"properties": {"error": False}}},
     ],

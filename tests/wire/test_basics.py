@@ -78,7 +78,7 @@ async def test_a_foreign_cursor_is_refused(client: Client, method: str) -> None:
 
 
 async def test_what_goes_in_comes_out(client: Client) -> None:
-    for text in (word(), "", "ünï¢ødé 🜂 \u2028 \x7f \\ \" \n\r\t\0", "x" * 50_000):
+    for text in (word(), "", 'ünï¢ødé 🜂 \u2028 \x7f \\ " \n\r\t\0', "x" * 50_000):
         result = await client.tool("echo", text=text)
         assert text_of(result) == text
         assert not result.get("isError")
@@ -110,7 +110,8 @@ async def test_wrong_arguments_are_a_tool_error_that_names_them(client: Client, 
 
 
 @pytest.mark.parametrize(
-    "params", [{"name": "no-such-tool"}, {}, {"name": 7}, {"name": "echo", "arguments": []}, {"name": "echo", "arguments": "x"}]
+    "params",
+    [{"name": "no-such-tool"}, {}, {"name": 7}, {"name": "echo", "arguments": []}, {"name": "echo", "arguments": "x"}],
 )
 async def test_a_wrong_call_is_a_protocol_error(client: Client, params: dict[str, Any]) -> None:
     with pytest.raises(Refused) as refused:
@@ -131,7 +132,15 @@ async def test_unknown_methods(client: Client) -> None:
 
 
 async def test_methods_of_the_other_era(client: Client) -> None:
-    legacy = ("initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe", "tasks/result", "tasks/list")
+    legacy = (
+        "initialize",
+        "ping",
+        "logging/setLevel",
+        "resources/subscribe",
+        "resources/unsubscribe",
+        "tasks/result",
+        "tasks/list",
+    )
     others = legacy if client.modern else ("server/discover", "subscriptions/listen", "tasks/update")
     for method in others:
         with pytest.raises(Refused) as refused:
@@ -174,12 +183,21 @@ async def test_completion(client: Client) -> None:
     assert result["completion"]["values"] == [start + "x", start + "y"]
     if client.revision >= "2025-06-18":
         params = {"ref": ref, "argument": {"name": "name", "value": start}, "context": {"arguments": {"ends": "1,2,3"}}}
-        assert (await client.request("completion/complete", params))["completion"]["values"] == [f"{start}{n}" for n in (1, 2, 3)]
+        assert (await client.request("completion/complete", params))["completion"]["values"] == [
+            f"{start}{n}" for n in (1, 2, 3)
+        ]
     ref = {"type": "ref/resource", "uri": "note://{id}"}
-    found = (await client.request("completion/complete", {"ref": ref, "argument": {"name": "id", "value": start}}))["completion"]
+    found = (await client.request("completion/complete", {"ref": ref, "argument": {"name": "id", "value": start}}))[
+        "completion"
+    ]
     assert len(found["values"]) == 100
     assert found["hasMore"] is True
-    for bad in ({"type": "ref/prompt", "name": start}, {"type": start}, start, {"type": "ref/resource", "uri": f"{start}://{{x}}"}):
+    for bad in (
+        {"type": "ref/prompt", "name": start},
+        {"type": start},
+        start,
+        {"type": "ref/resource", "uri": f"{start}://{{x}}"},
+    ):
         with pytest.raises(Refused) as refused:
             await client.request("completion/complete", {"ref": bad, "argument": {"name": "name", "value": ""}})
         assert refused.value.code == -32602, bad
@@ -227,7 +245,9 @@ async def test_unknown_meta_and_members_do_no_harm(client: Client) -> None:
     params = {"name": "echo", "arguments": {"text": text}, "task": {"ttl": 1} if client.modern else {}, word(): [None]}
     if not client.modern:
         del params["task"]
-    result = await client.request("tools/call", params, meta={f"com.example/{word()}": {"deep": [1, None]}, "traceparent": "00-0-0-00"})
+    result = await client.request(
+        "tools/call", params, meta={f"com.example/{word()}": {"deep": [1, None]}, "traceparent": "00-0-0-00"}
+    )
     assert text_of(result) == text
 
 

@@ -24,7 +24,9 @@ def params(name: str, **arguments: Any) -> dict[str, Any]:
 async def test_progress_comes_in_order_with_the_token_that_was_sent(client: Client, number: bool) -> None:
     token: Any = random.randrange(10**9) if number else word()
     text, count = word(), random.randrange(3, 9)
-    exchange = await client.open("tools/call", params("steps", count=count, message=text), meta={"progressToken": token})
+    exchange = await client.open(
+        "tools/call", params("steps", count=count, message=text), meta={"progressToken": token}
+    )
     assert text_of(await exchange.result()) == text
     notes = exchange.notes(PROGRESS)
     assert [note["progress"] for note in notes] == list(range(1, count + 1))
@@ -78,9 +80,13 @@ async def test_log_lines_only_for_requests_that_name_a_level(modern: Client) -> 
     await exchange.result()
     assert exchange.frames == []
     for level in random.sample(LEVELS, 3):
-        exchange = await modern.open("tools/call", params("logs", lines=sent, logger=logger), meta={META + "logLevel": level})
+        exchange = await modern.open(
+            "tools/call", params("logs", lines=sent, logger=logger), meta={META + "logLevel": level}
+        )
         await exchange.result()
-        expected = [{"level": each, "logger": logger, "data": {"text": text}} for each, text in sent[LEVELS.index(level) :]]
+        expected = [
+            {"level": each, "logger": logger, "data": {"text": text}} for each, text in sent[LEVELS.index(level) :]
+        ]
         assert exchange.notes(MESSAGE) == expected
 
 
@@ -97,7 +103,9 @@ async def test_legacy_clients_set_the_level_once(legacy: Client) -> None:
         assert await legacy.request("logging/setLevel", {"level": level}) == {}
         exchange = await legacy.open("tools/call", params("logs", lines=sent, logger=logger))
         await exchange.result()
-        expected = [{"level": each, "logger": logger, "data": {"text": text}} for each, text in sent[LEVELS.index(level) :]]
+        expected = [
+            {"level": each, "logger": logger, "data": {"text": text}} for each, text in sent[LEVELS.index(level) :]
+        ]
         assert exchange.notes(MESSAGE) == expected
     for bad in ("loud", 7, None, {}):
         with pytest.raises(Refused) as refused:

@@ -42,7 +42,9 @@ async def test_an_accepted_form(client: Client, name: str) -> None:
             await client.converse("tools/call", call(name, question=question, field=field), nobody())
         return
     result, asked = await client.converse(
-        "tools/call", call(name, question=question, field=field), {"elicitation/create": lambda _: accept(**{field: said})}
+        "tools/call",
+        call(name, question=question, field=field),
+        {"elicitation/create": lambda _: accept(**{field: said})},
     )
     assert text_of(result) == f"accept:{said}"
     assert len(asked) == 1
@@ -55,7 +57,9 @@ async def test_an_accepted_form(client: Client, name: str) -> None:
 async def test_a_user_who_does_not_want_to(client: Client, name: str, action: str) -> None:
     if elicits(client):
         result, _ = await client.converse(
-            "tools/call", call(name, question=word(), field=word()), {"elicitation/create": lambda _: {"action": action}}
+            "tools/call",
+            call(name, question=word(), field=word()),
+            {"elicitation/create": lambda _: {"action": action}},
         )
         assert text_of(result) == f"{action}:None"
 
@@ -63,7 +67,9 @@ async def test_a_user_who_does_not_want_to(client: Client, name: str, action: st
 async def test_sampling(client: Client) -> None:
     prompt, said = word(), word()
     answer = {"role": "assistant", "content": {"type": "text", "text": said}, "model": word()}
-    result, asked = await client.converse("tools/call", call("ask_model", prompt=prompt), {"sampling/createMessage": lambda _: answer})
+    result, asked = await client.converse(
+        "tools/call", call("ask_model", prompt=prompt), {"sampling/createMessage": lambda _: answer}
+    )
     assert text_of(result) == said
     assert prompt in str(asked[0]["params"]["messages"])
 
@@ -87,7 +93,11 @@ async def test_several_questions_at_once(client: Client) -> None:
         call("ask_all", question=word(), prompt=word()),
         {
             "elicitation/create": lambda _: {"action": "accept", "content": {}},
-            "sampling/createMessage": lambda _: {"role": "assistant", "content": {"type": "text", "text": said}, "model": "m"},
+            "sampling/createMessage": lambda _: {
+                "role": "assistant",
+                "content": {"type": "text", "text": said},
+                "model": "m",
+            },
             "roots/list": lambda _: {"roots": [{"uri": uri}]},
         },
     )
@@ -120,10 +130,14 @@ async def test_prompts_and_resources_may_ask_too(client: Client) -> None:
     assert result["contents"][0]["text"] == f"{topic}: {said}"
 
 
-@pytest.mark.parametrize(("name", "missing"), [("ask_name", "elicitation"), ("ask_model", "sampling"), ("ask_roots", "roots")])
+@pytest.mark.parametrize(
+    ("name", "missing"), [("ask_name", "elicitation"), ("ask_model", "sampling"), ("ask_roots", "roots")]
+)
 @pytest.mark.parametrize("wire", ["http", "ws", "memory"])
 @pytest.mark.parametrize("revision", ["2026-07-28", "2025-11-25"])
-async def test_what_the_client_did_not_declare_is_not_asked(connect: Connect, wire: str, revision: str, name: str, missing: str) -> None:
+async def test_what_the_client_did_not_declare_is_not_asked(
+    connect: Connect, wire: str, revision: str, name: str, missing: str
+) -> None:
     others = {key: {} for key in ("elicitation", "sampling", "roots") if key != missing}
     client = await connect(wire, revision, others)
     arguments = {"ask_name": {"question": "?", "field": "f"}, "ask_model": {"prompt": "?"}, "ask_roots": {}}[name]
@@ -141,7 +155,9 @@ async def test_a_legacy_client_that_refuses_to_sample(legacy: Client) -> None:
         await legacy.converse("tools/call", call("ask_model", prompt="?"), {"sampling/createMessage": lambda _: error})
     assert error.message in refused.value.message
     if elicits(legacy):
-        result, _ = await legacy.converse("tools/call", call("ask_name", question="?", field="f"), {"elicitation/create": lambda _: error})
+        result, _ = await legacy.converse(
+            "tools/call", call("ask_name", question="?", field="f"), {"elicitation/create": lambda _: error}
+        )
         assert text_of(result) == "cancel:None"
 
 
@@ -176,7 +192,19 @@ async def test_a_state_that_was_tampered_with(modern: Client, name: str) -> None
     state = good["requestState"]
     position = random.randrange(len(state))
     changed = state[:position] + random.choice([c for c in "AZaz09" if c != state[position]]) + state[position + 1 :]
-    for bad in (state + "-TAMPERED", state + "=", state + "\n", state[:-1], "", changed, word(), base64.b64encode(b"{}").decode(), 7, None, {}):
+    for bad in (
+        state + "-TAMPERED",
+        state + "=",
+        state + "\n",
+        state[:-1],
+        "",
+        changed,
+        word(),
+        base64.b64encode(b"{}").decode(),
+        7,
+        None,
+        {},
+    ):
         error = await refused(modern, {**good, "requestState": bad})
         if isinstance(bad, str):
             assert error.data == {"reason": "invalid_request_state"}
@@ -193,7 +221,9 @@ async def test_a_state_is_good_for_its_own_request_only(modern: Client, name: st
     await refused(modern, {**good, "name": ASK[name == ASK[0]]})
     await refused(modern, {**good, word(): 1})
     with pytest.raises(Refused) as found:
-        await modern.request("prompts/get", {"name": "asking_prompt", "arguments": {"topic": "x"}, "requestState": good["requestState"]})
+        await modern.request(
+            "prompts/get", {"name": "asking_prompt", "arguments": {"topic": "x"}, "requestState": good["requestState"]}
+        )
     assert found.value.code == -32602
     # The order of the members and what is in _meta do not matter.
     reordered = {**good, "arguments": dict(reversed(good["arguments"].items()))}

@@ -8,9 +8,12 @@ import signal
 import sys
 import textwrap
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rune.errors import Unavailable
 from rune.wires.child import Child
@@ -247,3 +250,15 @@ async def test_it_can_be_closed_twice_and_at_once():
         await child.close()
         child.send(b"too late")
     assert ears.ends == 1
+
+
+@given(st.lists(st.binary(max_size=20).map(lambda line: line.replace(b"\n", b".")), max_size=8), st.data())
+def test_any_cut_of_the_stream_gives_the_same_lines(lines, data):
+    stream = b"".join(line + b"\n" for line in lines)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=6)))
+    heard: list[bytes] = []
+    child = Child("kid", ["true"])
+    child._on_line = heard.append
+    for start, end in pairwise([0, *cuts, len(stream)]):
+        child.pipe_data_received(1, stream[start:end])
+    assert heard == [line for line in lines if line]

@@ -49,7 +49,7 @@ class Cork:
         self._head = b""
 
     def write(self, data: bytes) -> None:
-        """Write, or keep a head for a moment. Every answer of ours has a body right behind its head."""
+        """Write, or keep a head for a moment: nearly every answer has a body right behind it."""
         if self._head:
             data = self._head + data
             self._head = b""
@@ -58,9 +58,13 @@ class Cork:
             return
         self._transport.write(data)
 
-    def close(self) -> None:
+    def flush(self) -> None:
+        """Write a head that has no body."""
         if self._head:
             self.write(b"")
+
+    def close(self) -> None:
+        self.flush()
         self._transport.close()
 
     def __getattr__(self, name: str) -> Any:
@@ -71,7 +75,12 @@ class HttpProtocol(HttpToolsProtocol):
     """uvicorn's HTTP/1.1 on a corked transport."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(Cork(transport))  # type: ignore[arg-type]
+        self._cork = Cork(transport)
+        super().connection_made(self._cork)  # type: ignore[arg-type]
+
+    def on_response_complete(self) -> None:
+        self._cork.flush()
+        super().on_response_complete()
 
 
 class HttpServer(uvicorn.Server):

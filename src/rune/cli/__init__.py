@@ -106,3 +106,8 @@ def run(words: list[str]) -> int:
         # The reader of our output has gone, for example `| head`. Nothing may be written at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except Exception as error:
+        if "--debug" in words:
+            raise
+        screen.error(f"rune: {type(error).__name__}: {error}", "this is a bug; --debug shows where it comes from")
+        return 1

@@ -25,10 +25,8 @@ def parse(words: Sequence[str], schema: dict[str, Any] | None = None) -> dict[st
         click.UsageError: for a word of another shape.
     """
     if len(words) == 1 and words[0].lstrip().startswith("{"):
-        value = _json(words[0], "the argument")
-        if not isinstance(value, dict):
-            raise click.UsageError("the argument must be a JSON object")
-        return value
+        whole: dict[str, Any] = _json(words[0], "the argument")
+        return whole
     found: dict[str, Any] = {}
     for word in words:
         match = _WORD.fullmatch(word)

@@ -10,7 +10,7 @@ from rune.cli.options import common
 
 
 @click.command()
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.argument("shell", metavar="bash|zsh|fish", type=click.Choice(["bash", "zsh", "fish"]))
 @common
 def completion(shell: str, as_json: bool) -> None:
     """Print the completion script of a shell.

@@ -61,7 +61,9 @@ def reaching(function: F) -> F:
     """What verbs have that need a gateway: their own in process, or the URL of a running one."""
     function = click.option("--url", metavar="URL", help="A gateway or server that is running.")(function)
     function = _config(function)
-    function = click.option("-t", "--target", "targets", multiple=True, help="A TARGET; repeatable.", **_WORD)(function)
+    function = click.option("-t", "--target", "targets", metavar="TARGET", multiple=True, help="Repeatable.", **_WORD)(
+        function
+    )
     return common(function)
 
 

@@ -36,8 +36,8 @@ _EXAMPLES: Final = {"integer": "{}", "number": "{}.5", "boolean": "true", "strin
 
 
 @click.command()
-@click.option("--host", help="Address to listen on; 127.0.0.1 when not given.")
-@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 7331 when not given, 0 for a free one.")
+@click.option("--host", metavar="HOST", help="Address to listen on; 127.0.0.1 when not given.")
+@click.option("--port", metavar="PORT", type=click.IntRange(0, 65535), help="7331 when not given; 0 takes a free one.")
 @click.option("--stdio", is_flag=True, help="Speak on stdin and stdout instead.")
 @click.option("--allow-anonymous", is_flag=True, help="Serve another host than loopback, to whoever can reach it.")
 @click.option("-v", "--verbose", is_flag=True, help="Log more, to stderr.")

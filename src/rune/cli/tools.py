@@ -91,7 +91,9 @@ async def find(client: Client, name: str) -> dict[str, Any]:
 @tool.command()
 @click.argument("name")
 @click.argument("arguments", nargs=-1, metavar="[KEY=VALUE | KEY:=JSON]...")
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=60.0, help="Seconds to wait; 60.")
+@click.option(
+    "--timeout", metavar="SECONDS", type=click.FloatRange(min=0, min_open=True), default=60.0, help="60 when not given."
+)
 @reaching
 def call(
     name: str, arguments: tuple[str, ...], targets: tuple[str, ...], file: Path | None, url: str | None, **options: Any

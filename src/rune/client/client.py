@@ -55,8 +55,6 @@ class Connection:
         identity: Mapping[str, Any] | None = None,
         capabilities: Mapping[str, Any] | None = None,
         timeout: float = 60.0,
-        on_note: Callable[[Note], None] | None = None,
-        on_lost: Callable[[], None] | None = None,
         parking: Parking | None = None,
     ) -> None:
         self._make_wire = wire
@@ -65,8 +63,8 @@ class Connection:
         self._identity = msgspec.Raw(jsonrpc.encode(identity or {"name": "rune", "version": "0"}))
         self._capabilities = dict(capabilities or {})
         self._timeout = timeout
-        self._on_note = on_note or (lambda note: None)
-        self._on_lost = on_lost or (lambda: None)
+        self.on_note: Callable[[Note], None] = lambda note: None
+        self.on_lost: Callable[[], None] = lambda: None
         self._calls = Calls(self._wire, timeout)
         self._parking = Parking() if parking is None else parking
         self._own_parking = parking is None
@@ -210,7 +208,7 @@ class Connection:
         await self._open_wire()
 
     async def _handshake(self) -> Era:
-        session = Legacy(self._calls, self._identity, self._capabilities, self._on_note, self._parking)
+        session = Legacy(self._calls, self._identity, self._capabilities, self._noted, self._parking)
         self._era = session
         try:
             await session.open()
@@ -235,7 +233,10 @@ class Connection:
     def _gone(self) -> None:
         # While it is being probed, the one who opens hears of it by an error.
         if not self._probing:
-            self._on_lost()
+            self.on_lost()
+
+    def _noted(self, note: Note) -> None:
+        self.on_note(note)
 
     # --- use ---
 

@@ -141,11 +141,10 @@ def _toml_source(document: Document, name: str, value: Any) -> SourceConfig | No
         said = " and ".join(kinds) or "none"
         raise document.error(path, f"[sources.{name}] needs exactly one of {', '.join(KINDS)}; it has {said}")
     kind = kinds[0]
-    for key, owner in FIELDS_OF.items():
-        if key in value and kind != owner:
-            raise document.error(
-                (*path, key), f"{key} means nothing for a source with {kind}", f"it belongs to {owner}"
-            )
+    for key, owners in FIELDS_OF.items():
+        if key in value and kind not in owners:
+            message = f"{key} means nothing for a source with {kind}"
+            raise document.error((*path, key), message, f"it belongs to {' and '.join(owners)}")
     command: tuple[str, ...] = ()
     place = ""
     if kind == "command":
@@ -259,9 +258,8 @@ def _beside(path: Path, other: str) -> Path:
 
 
 def _hook(shape: type, value: Any) -> Any:
-    if shape is Size:
-        return read_size(value)
-    raise NotImplementedError(shape)
+    assert shape is Size, "msgspec knows all other types of the tables"
+    return read_size(value)
 
 
 def _dotted(path: KeyPath) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Coroutine
 from typing import Any, Final
 
@@ -18,26 +17,23 @@ from rune.server.dispatch import LISTEN, Dispatcher
 from rune.server.legacy.batch import answer_batch
 from rune.server.legacy.session import Session
 from rune.server.reply import Reply
-from rune.server.run import Guard
+from rune.server.run import Guard, spawn
 from rune.wires import Way
 
 IN_FLIGHT: Final = 1024
 """Requests of one connection that may run at the same time; the next one is refused."""
 
-EAGER: Final = sys.version_info >= (3, 12)
-
 
 class Duplex(Reply):
     """One connection: its requests in flight and, once a legacy client has shaken hands, its session."""
 
-    __slots__ = ("_dispatcher", "_jobs", "_loop", "_way", "caller", "calls", "session")
+    __slots__ = ("_dispatcher", "_jobs", "_way", "caller", "calls", "session")
 
     def __init__(self, dispatcher: Dispatcher, way: Way, caller: Caller = ANONYMOUS) -> None:
         self.caller = caller
         self.session: Session | None = None
         self._dispatcher = dispatcher
         self._way = way
-        self._loop = asyncio.get_running_loop()
         self.calls: dict[Id, Guard | None] = {}
         self._jobs: set[asyncio.Task[None]] = set()
 
@@ -148,15 +144,12 @@ class Duplex(Reply):
             self._way.write(frame, "")
 
     def _start(self, job: Coroutine[Any, Any, None]) -> None:
-        if EAGER:
-            task = asyncio.Task(job, loop=self._loop, eager_start=True)  # type: ignore[call-arg, unused-ignore]
-            if task.done():
-                task.result()
-                return
+        task = spawn(job)
+        if task.done():
+            self._done(task)
         else:
-            task = self._loop.create_task(job)
-        self._jobs.add(task)
-        task.add_done_callback(self._done)
+            self._jobs.add(task)
+            task.add_done_callback(self._done)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._jobs.discard(task)

@@ -20,7 +20,7 @@ from rune.errors import ToolError
 from rune.protocol.methods import LOG_LEVELS, TASKS
 from rune.request import SILENT, Caller, Emit, Note, Request
 from rune.sources import hints, questions
-from rune.sources.execution import Clock
+from rune.sources.execution import Clock, Threads
 from rune.sources.questions import Answer, Question, Root, Sampled, SamplingKeywords
 from rune.sources.spool import Sink
 
@@ -66,6 +66,7 @@ class Context:
         self._make_task = make_task
         self._sink: Sink | None = None
         self._clock: Clock | None = None
+        self._threads: Threads | None = None
         self._asynchronous = asynchronous
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
@@ -308,15 +309,18 @@ class Context:
             # It may have ended in between: then nobody else would wake this thread up.
             if self._closed:
                 future.cancel()
-            return future.result()
+            if self._threads is None:
+                return future.result()
+            with self._threads.lend():
+                return future.result()
         except concurrent.futures.CancelledError:
             raise ToolError("the call is over") from None
         finally:
             self._waits.discard(future)
 
-    def attach(self, sink: Sink | None, clock: Clock | None) -> None:
-        """What `send` fills and what questions stop. The server calls this."""
-        self._sink, self._clock = sink, clock
+    def attach(self, sink: Sink | None, clock: Clock | None, threads: Threads) -> None:
+        """What `send` fills, what questions stop, and where `wait` leaves its place. The server calls this."""
+        self._sink, self._clock, self._threads = sink, clock, threads
 
     def close(self) -> None:
         """End it: whoever still waits in a thread is woken up. The server calls this."""

@@ -6,7 +6,8 @@ import asyncio
 import contextvars
 import threading
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Iterator
+from contextlib import contextmanager
 from types import coroutine
 from typing import Any, Final, TypeVar
 
@@ -16,6 +17,8 @@ T = TypeVar("T")
 
 THREADS: Final = 40
 BACKLOG: Final = 1000
+LENT: Final = 256
+"""How many threads more there may be, for those that wait for an answer."""
 
 
 class Threads:
@@ -32,6 +35,7 @@ class Threads:
         self._ready = threading.Condition()
         self._threads = 0
         self._idle = 0
+        self._lent = 0
         self._closed = False
 
     async def run(self, function: Callable[..., T], *arguments: Any) -> T:
@@ -60,23 +64,45 @@ class Threads:
         self._put(job)
         return await future
 
+    @contextmanager
+    def lend(self) -> Iterator[None]:
+        """While a thread waits for its caller or the user, another one may work in its place."""
+        with self._ready:
+            lent = self._lent < LENT
+            if lent:
+                self._lent += 1
+                self.size += 1
+                self._start()
+        try:
+            yield
+        finally:
+            if lent:
+                with self._ready:
+                    self._lent -= 1
+                    self.size -= 1
+                    self._ready.notify_all()
+
     def _put(self, job: Callable[[], None]) -> None:
         with self._ready:
             if len(self._jobs) >= self.backlog:
                 raise Unavailable(f"all {self.size} threads are busy and {self.backlog} calls wait already")
             self._closed = False
             self._jobs.append(job)
-            if self._idle >= len(self._jobs):
-                self._ready.notify()
-            elif self._threads < self.size:
-                self._threads += 1
-                threading.Thread(target=self._work, name="rune-tool", daemon=True).start()
+            self._start()
+
+    def _start(self) -> None:
+        """Wake up a thread, or start one, if there is work for it."""
+        if self._idle >= len(self._jobs):
+            self._ready.notify()
+        elif self._threads < self.size:
+            self._threads += 1
+            threading.Thread(target=self._work, name="rune-tool", daemon=True).start()
 
     def _work(self) -> None:
         while True:
             with self._ready:
                 self._idle += 1
-                while not self._jobs and not self._closed:
+                while not (self._jobs or self._closed or self._threads > self.size):
                     self._ready.wait()
                 self._idle -= 1
                 if not self._jobs:

@@ -84,7 +84,7 @@ class Prompt:
 
     async def _run(self, values: tuple[Any, ...], context: Context) -> Result:
         clock = self.routine.clock()
-        context.attach(None, clock)
+        context.attach(None, clock, self.routine.services.threads)
         try:
             work = self.routine.invoke(values, context)
             value = await (work if clock is None else clock.run(work))

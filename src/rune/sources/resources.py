@@ -74,10 +74,8 @@ class Resource:
         return {key: value for key, value in members.items() if value is not None}
 
     def match(self, uri: str) -> Mapping[str, Any] | None:
-        """The variables of a URI, None when it is none of this resource."""
-        if self.template is None:
-            return {} if uri == self.uri else None
-        return self.template.match(uri)
+        """The variables of a URI, None when this is no template, or not its."""
+        return None if self.template is None else self.template.match(uri)
 
     async def read(self, request: Request, uri: str, variables: Mapping[str, Any]) -> Result:
         """Answer a resources/read.
@@ -93,7 +91,7 @@ class Resource:
 
     async def _run(self, uri: str, values: tuple[Any, ...], context: Context) -> Result:
         clock = self.routine.clock()
-        context.attach(None, clock)
+        context.attach(None, clock, self.routine.services.threads)
         try:
             work = self.routine.invoke(values, context)
             value = await (work if clock is None else clock.run(work))

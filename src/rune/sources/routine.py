@@ -13,8 +13,6 @@ from typing import Any, Final, Protocol, TypeAlias
 from rune.asking import MakeTask, Rest, TaskHandle
 from rune.errors import ConfigError, ToolError
 from rune.parking import Parking, replay
-from rune.protocol.methods import TASKS
-from rune.protocol.modern import missing_capability
 from rune.request import Request, Result
 from rune.sources import hints
 from rune.sources.context import Context
@@ -148,16 +146,10 @@ class Routine:
         async def run(handle: TaskHandle) -> Result:
             return await body(self.context(request, task=handle))
 
-        return await self.tasks().create(request, self.services.name, run)
+        return await self._tasks().create(request, self.services.name, run)
 
-    def tasks(self) -> Tasks:
-        """The tasks service.
-
-        Raises:
-            ProtocolError: -32021 when there is none: then this cannot be served to anybody.
-        """
-        if self.services.tasks is None:
-            raise missing_capability({"extensions": {TASKS: {}}})
+    def _tasks(self) -> Tasks:
+        assert self.services.tasks is not None, "whoever makes a task has looked"
         return self.services.tasks
 
     def clock(self) -> Clock | None:
@@ -166,7 +158,7 @@ class Routine:
 
     def _make_task(self) -> MakeTask:
         async def make_task(request: Request, rest: Rest) -> Result:
-            return await self.tasks().create(request, self.services.name, rest)
+            return await self._tasks().create(request, self.services.name, rest)
 
         return make_task
 

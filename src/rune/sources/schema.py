@@ -155,9 +155,13 @@ class Arguments:
     __slots__ = ("_struct", "decode", "schema")
 
     def __init__(self, signature: Signature, what: str) -> None:
-        fields = [_field(each) for each in signature.parameters]
+        # Fields have names of ours: a parameter may be called what a Struct cannot have.
+        fields = [_field(f"a{number}", each) for number, each in enumerate(signature.parameters)]
+        names = {f"a{number}": each.name for number, each in enumerate(signature.parameters)}
         try:
-            self._struct = msgspec.defstruct("Arguments", fields, forbid_unknown_fields=True, kw_only=True)
+            self._struct = msgspec.defstruct(
+                "Arguments", fields, forbid_unknown_fields=True, kw_only=True, rename=names
+            )
             load = hints.decoder(self._struct)
         except (TypeError, ValueError) as error:
             raise ConfigError(f"{what}: {str(error).splitlines()[-1]}", hint=_HINT) from None
@@ -209,14 +213,14 @@ class OwnArguments:
         return (*values, arguments) if self._signature.extra else tuple(values)
 
 
-def _field(parameter: Parameter) -> Any:
+def _field(name: str, parameter: Parameter) -> Any:
     if parameter.required:
-        return parameter.name, parameter.hint
+        return name, parameter.hint
     default = parameter.default
     if default is None or isinstance(default, (bool, int, float, str, bytes)):
-        return parameter.name, parameter.hint, default
+        return name, parameter.hint, default
     # As in Python, one object for all calls.
-    return parameter.name, parameter.hint, msgspec.field(default_factory=lambda: default)
+    return name, parameter.hint, msgspec.field(default_factory=lambda: default)
 
 
 def _input_schema(signature: Signature) -> dict[str, Any]:

@@ -62,8 +62,8 @@ class Tool:
     """A tool, compiled. `call` answers a tools/call."""
 
     __slots__ = (
-        "_check", "_decode", "_function", "_series", "arguments", "call", "item", "name", "options", "output",
-        "routine",
+        "_awaits", "_check", "_decode", "_function", "_series", "arguments", "call", "item", "name", "options",
+        "output", "routine",
     )  # fmt: skip
 
     def __init__(self, name: str, routine: Routine, options: ToolOptions) -> None:
@@ -85,8 +85,11 @@ class Tool:
         self._series = is_series(routine.signature.returns)
         self._decode = self.arguments.decode
         self._function = routine.function
+        self._awaits = routine.kind == "coroutine"
+        # What a plain function returns may have to be awaited or iterated, if it does not say what it is.
+        told = self._awaits or (routine.kind == "plain" and routine.signature.returns is not inspect.Parameter.empty)
         simple = (
-            routine.kind == "coroutine" and routine.mode == "inline" and routine.timeout is None
+            told and routine.mode == "inline" and routine.timeout is None
             and routine.signature.plain and options.task == "forbidden" and not is_stream(routine.signature.returns)
         )  # fmt: skip
         self.call = self._call_simple if simple else self._call
@@ -109,13 +112,15 @@ class Tool:
     # --- calls -------------------------------------------------------------------------------------------------------
 
     async def _call_simple(self, request: Request) -> Result:
-        """The way of most calls: an async function of plain arguments, with nothing around it."""
+        """The way of most calls: a function of plain arguments on the loop, with nothing around it."""
         try:
             values = self._decode(request.params.get("arguments", _NO_ARGUMENTS))
         except Exception as error:  # noqa: BLE001 - types of the user may raise anything
             return await self._refuse(request, error)
         try:
-            value = await self._function(*values)
+            value = self._function(*values)
+            if self._awaits:
+                value = await value
             if type(value) is str and self._check is None and len(value) <= self.options.max_result:
                 return text_result(value)
             return self._finish(value, None, request)
@@ -141,7 +146,7 @@ class Tool:
         """One run of the body; whatever happens, it ends in a result or a ProtocolError."""
         clock = self.routine.clock()
         sink = Sink(self.routine.services.spool, self.options.max_result)
-        context.attach(sink, clock)
+        context.attach(sink, clock, self.routine.services.threads)
         try:
             remote = self.routine.mode == "process"
             work = self._process(request) if remote else self.routine.invoke(values, context)

@@ -81,15 +81,16 @@ class Upstream:
 
     def _new_life(self, capabilities: Mapping[str, Any]) -> Life:
         def make(on_lost: Callable[[], None]) -> Connection:
-            return Connection(
+            connection = Connection(
                 self._wire,
                 identity=self._identity,
                 capabilities=capabilities,
                 timeout=self._timeout,
-                on_note=self._noted,
-                on_lost=lambda: self._gone(on_lost),
                 parking=self._parking,
             )
+            connection.on_note = self._noted
+            connection.on_lost = lambda: self._gone(on_lost)
+            return connection
 
         return Life(self.name, make, start_timeout=max(self._timeout, 30.0))
 

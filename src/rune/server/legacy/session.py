@@ -26,12 +26,12 @@ from rune.protocol import jsonrpc
 from rune.protocol.jsonrpc import Envelope, Id, error_frame, note_frame, request_frame, result_frame
 from rune.protocol.legacy import negotiate, questions, results
 from rune.protocol.methods import LOG_LEVELS, METHODS, MODERN, TASKS
-from rune.protocol.modern import NO_META, Meta, missing_capability, read_meta
+from rune.protocol.modern import ACKNOWLEDGED, NO_META, Meta, missing_capability, read_meta
 from rune.request import Caller, Emit, Note, Params, Request, Result
 from rune.server.dispatch import Dispatcher
 from rune.server.legacy import tasks
 from rune.server.reply import Reply
-from rune.server.run import Ended, Guard, run
+from rune.server.run import Ended, Guard, run, spawn
 
 log = logging.getLogger("rune.server")
 
@@ -40,6 +40,7 @@ ROUNDS: Final = 32
 ASK_TIMEOUT: Final = 600.0
 """Seconds that a client may take to answer a question: there may be a person behind it."""
 SUBSCRIPTIONS: Final = 1024
+LISTEN_TIMEOUT: Final = 10.0
 
 _decode = msgspec.json.Decoder().decode
 
@@ -63,6 +64,22 @@ class SessionEmit(Emit):
 
     def release(self) -> None:
         self._reply.release()
+
+
+class ListenEmit(SessionEmit):
+    """Notes of a listen. Legacy clients know no acknowledgement: it is kept for whoever started the listen."""
+
+    __slots__ = ("honoured",)
+
+    def __init__(self, reply: Reply, revision: str) -> None:
+        super().__init__(reply, revision)
+        self.honoured: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    def __call__(self, note: Note) -> None:
+        if note.method != ACKNOWLEDGED:
+            super().__call__(note)
+        elif not self.honoured.done():
+            self.honoured.set_result(note.params)
 
 
 class Call:
@@ -155,7 +172,7 @@ class Session:
             case "logging/setLevel":
                 return self._set_level(params)
             case "resources/subscribe":
-                return self._subscribe(params)
+                return await self._subscribe(params)
             case "resources/unsubscribe":
                 return self._unsubscribe(params)
         request = self._request(method, params, id, reply)
@@ -284,18 +301,20 @@ class Session:
         self._base = _shared_meta(bytes(self._base.capabilities), bytes(self._base.client), level)
         return b"{}"
 
-    def _subscribe(self, params: Params) -> bytes:
+    async def _subscribe(self, params: Params) -> bytes:
         uri = Request("resources/subscribe", params).text("uri")
         if uri not in self._listens:
             if len(self._listens) >= SUBSCRIPTIONS:
                 raise ProtocolError(INVALID_PARAMS, f"more than {SUBSCRIPTIONS} subscriptions in one session")
-            self._listen(uri, {"resourceSubscriptions": [uri]})
+            honoured = self._listen(uri, {"resourceSubscriptions": [uri]})
+            async with asyncio.timeout(LISTEN_TIMEOUT):
+                if b"resourceSubscriptions" not in await honoured:
+                    self._unlisten(uri)
+                    raise ProtocolError(METHOD_NOT_FOUND, "resources/subscribe: nothing here can be subscribed to")
         return b"{}"
 
     def _unsubscribe(self, params: Params) -> bytes:
-        task = self._listens.pop(Request("resources/unsubscribe", params).text("uri"), None)
-        if task is not None:
-            task.cancel()
+        self._unlisten(Request("resources/unsubscribe", params).text("uri"))
         return b"{}"
 
     def listening(self) -> None:
@@ -304,13 +323,18 @@ class Session:
             wanted = {"toolsListChanged": True, "promptsListChanged": True, "resourcesListChanged": True}
             self._listen("", wanted)
 
-    def _listen(self, key: str, wanted: Mapping[str, Any]) -> None:
+    def _listen(self, key: str, wanted: Mapping[str, Any]) -> asyncio.Future[bytes]:
+        """Start to listen; the future is what the gateway will honour of it."""
         params = {"notifications": msgspec.Raw(jsonrpc.encode(wanted))}
-        request = Request(
-            "subscriptions/listen", params, meta=self._base, caller=self.caller,
-            emit=SessionEmit(self.outbox, self.revision),
-        )  # fmt: skip
-        self._listens[key] = asyncio.create_task(self._serve(request))
+        emit = ListenEmit(self.outbox, self.revision)
+        request = Request("subscriptions/listen", params, meta=self._base, caller=self.caller, emit=emit)
+        self._listens[key] = spawn(self._serve(request))
+        return emit.honoured
+
+    def _unlisten(self, key: str) -> None:
+        task = self._listens.pop(key, None)
+        if task is not None:
+            task.cancel()
 
     async def _serve(self, request: Request) -> None:
         try:
@@ -322,9 +346,12 @@ class Session:
         """The client is gone for good: end what it asked for."""
         calls = [call for call in self.calls.values() if call.task is not asyncio.current_task()]
         ended = [*self._listens.values(), *(call.task for call in calls if call.task is not None)]
+        for listen in self._listens.values():
+            listen.cancel()
         self._listens.clear()
-        for task in ended:
-            task.cancel()
+        # Not their tasks: whoever answers these calls must still end their streams.
+        for call in calls:
+            call.cancel()
         if ended:
             await asyncio.wait(ended, timeout=5)
 
