@@ -30,7 +30,7 @@ types: setup
 	$(BIN)/mypy
 
 bench: setup
-	$(BIN)/python bench/run.py
+	$(BIN)/python -m bench
 
 docs: setup
 	$(BIN)/python docs/generate.py

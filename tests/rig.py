@@ -9,6 +9,7 @@ import json
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -73,6 +74,18 @@ class Rig:
                 return bool(answer.status == 200)
         except OSError:
             return False
+
+    def raw(self, data: bytes, seconds: float = 5.0) -> bytes:
+        """What the server answers to these bytes, until it closes the connection or says nothing more in time."""
+        answer = b""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=seconds) as connection:
+            connection.sendall(data)
+            try:
+                while piece := connection.recv(65536):
+                    answer += piece
+            except (TimeoutError, ConnectionResetError):
+                pass
+        return answer
 
     def stop(self, seconds: float = STOP) -> int:
         """SIGTERM; the exit status.

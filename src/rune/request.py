@@ -100,6 +100,8 @@ class Request:
         other = copy(self)
         for name, value in changes.items():
             setattr(other, name, value)
+        if "meta" in changes:
+            other._capabilities = None
         return other
 
     def text(self, key: str) -> str:

@@ -127,7 +127,7 @@ JSON = st.recursive(
 NAMES = {bool: "boolean", int: "integer", float: "number", list: "array", dict: "object", type(None): "null"}
 
 
-@given(st.from_regex(r"[^=:]{1,10}", fullmatch=True), JSON)
+@given(st.from_regex(r"[^=:{\s][^=:]{0,9}", fullmatch=True), JSON)
 def test_json_values_arrive_as_they_are(key: str, value: Any) -> None:
     assert parse([f"{key}:={json.dumps(value)}"]) == {key: value}
     assert parse([json.dumps({key: value})]) == {key: value}

@@ -66,6 +66,7 @@ def test_sizes(tmp_path: Path, text: str, size: int) -> None:
 
 
 def test_sources_of_every_kind(tmp_path: Path) -> None:
+    (tmp_path / "tools.py").write_text("")
     config = toml(
         tmp_path,
         """
@@ -140,6 +141,7 @@ def test_sources_of_every_kind(tmp_path: Path) -> None:
             "cwd means nothing for a source with url",
             "it belongs to command",
         ),
+        ('[sources.a]\npython = "b.py"', 2, "no such file: ", "from the folder of this file"),
         ('[sources.a]\nurl = "example.org"', 2, "example.org is no URL of an MCP server", "https://example.org/mcp"),
         ('[sources.a]\ncommand = "npx \'x"', 2, "command: no closing quotation", "a list of words"),
         ("[sources.a]\ncommand = []", 2, "command is empty", "for example"),

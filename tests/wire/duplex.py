@@ -164,6 +164,8 @@ class StdioLink:
 
     async def close(self) -> None:
         """End stdin, as clients do: the server must leave by itself."""
+        if self._log.closed:
+            return
         self._stdin.close()
         async with asyncio.timeout(WAIT):
             status = await self.process.wait()

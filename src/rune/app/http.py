@@ -132,6 +132,7 @@ def bind(host: str, port: int) -> socket.socket:
     Raises:
         ConfigError: when the address cannot be had.
     """
+    listener: socket.socket | None = None
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -141,6 +142,8 @@ def bind(host: str, port: int) -> socket.socket:
         listener.bind(address)
         listener.listen(BACKLOG)
     except OSError as error:
+        if listener is not None:
+            listener.close()
         raise ConfigError(
             f"{host}:{port}: {error.strerror or error}", hint="choose another port with --port, or stop what uses it"
         ) from None

@@ -23,6 +23,8 @@ from rune.source import Source
 
 T = TypeVar("T")
 
+PATIENCE: Final = 0.3
+"""Seconds before a person is told what is waited for."""
 START: Final = 60.0
 """Seconds that the servers of a command line have to start."""
 
@@ -75,7 +77,15 @@ async def started(gateway: Gateway) -> None:
         RuneError: the only source there is cannot be used. Of several, the router tells which one it cannot ask.
     """
     sources = [mount.source for mount in gateway.mounts]
-    errors = await asyncio.gather(*(_started(source) for source in sources), return_exceptions=True)
+    if not sources:
+        return
+    starting = {asyncio.create_task(_started(source)): source.name for source in sources}
+    _, pending = await asyncio.wait(starting, timeout=PATIENCE)
+    if pending and screen.terminal(err=True):
+        screen.status(f"starting {', '.join(sorted(starting[task] for task in pending))} …")
+        await asyncio.wait(pending)
+        screen.status("")
+    errors = await asyncio.gather(*starting, return_exceptions=True)
     for error in errors:
         if isinstance(error, BaseException) and (len(sources) == 1 or not isinstance(error, Exception)):
             raise error

@@ -151,6 +151,10 @@ def _toml_source(document: Document, name: str, value: Any) -> SourceConfig | No
         command = _split(document, (*path, "command"), table.command)
     elif kind == "python":
         place = str(_beside(document.path, table.python or ""))
+        if not Path(place).is_file():
+            raise document.error(
+                (*path, "python"), f"no such file: {place}", "it is meant from the folder of this file"
+            )
     else:
         place = check_url(table.url or "", document.origin(*path, "url"))
     return SourceConfig(

@@ -14,6 +14,7 @@ import signal
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
+from pathlib import Path
 from typing import Final, cast
 
 from rune.errors import Unavailable
@@ -86,18 +87,20 @@ class Child(asyncio.SubprocessProtocol):
             transport, _ = await self._loop.subprocess_exec(
                 lambda: self, *self.argv, env=self._env, cwd=self._cwd, start_new_session=True
             )
-        except FileNotFoundError as error:
-            if self._cwd is not None and error.filename == self._cwd:
-                raise Unavailable(f"{self.name}: no directory {self._cwd}", hint="check cwd in the config") from None
-            raise Unavailable(
-                f"{self.name}: command not found: {self.argv[0]}", hint="install it, or give its full path"
-            ) from None
+        except FileNotFoundError:
+            raise self._not_found() from None
         except (OSError, ValueError) as error:
             raise Unavailable(f"{self.name}: cannot start {self.argv[0]}: {error}") from None
         self._transport = transport
         self.pid = transport.get_pid()
         self._stdin = cast(asyncio.WriteTransport, transport.get_pipe_transport(0))
         self._stdin.set_write_buffer_limits(high=HIGH_WATER)
+
+    def _not_found(self) -> Unavailable:
+        # Not every event loop says which of the two it did not find.
+        if self._cwd is not None and not Path(self._cwd).is_dir():
+            return Unavailable(f"{self.name}: no directory {self._cwd}", hint="check cwd in the config")
+        return Unavailable(f"{self.name}: command not found: {self.argv[0]}", hint="install it, or give its full path")
 
     # --- to the child ---
 

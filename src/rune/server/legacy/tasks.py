@@ -34,7 +34,7 @@ def concerns(method: str, params: Params, revision: str) -> bool:
 
 async def answer(session: Session, request: Request, reply: Reply) -> bytes:
     """Answer it in the shapes of that revision."""
-    request.meta = _declaring(request)
+    request = request.replace(meta=_declaring(request))
     match request.method:
         case "tools/call":
             result = await session.call(request, reply)
