@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Awaitable, Callable, Mapping
 from types import NoneType
 from typing import Any, Final, Protocol, TypeAlias
 
 import msgspec
 
+from rune.aio import spawn
 from rune.errors import INVALID_PARAMS, ProtocolError
 from rune.request import Emit, Note, Request, Result
 
@@ -125,11 +125,8 @@ class Asking:
         async def run() -> Result:
             return await body(self)
 
-        if sys.version_info >= (3, 12):
-            # Most bodies end without ever waiting: those need no turn of the loop.
-            self.task = asyncio.Task(run(), loop=asyncio.get_running_loop(), eager_start=True)
-        else:
-            self.task = asyncio.create_task(run())
+        # Most bodies end without ever waiting: those need no turn of the loop.
+        self.task = spawn(run())
         self.task.add_done_callback(self._ended)
         return self.task
 

@@ -63,6 +63,16 @@ async def build(config: Config) -> AsyncIterator[Gateway]:
             await parking.close()
 
 
+@asynccontextmanager
+async def around(source: Source) -> AsyncIterator[Gateway]:
+    """A running Gateway around one source, for clients in the same process."""
+    async with Tasks(MemoryStore()) as tasks:
+        if getattr(source, "tasks", tasks) is None:
+            source.tasks = tasks  # type: ignore[attr-defined]
+        async with Gateway([Mount(source)], tasks=tasks) as gateway:
+            yield gateway
+
+
 def late(key: str) -> Any:
     """The class or function of an entry of the table."""
     module, _, name = LATE[key].partition(":")

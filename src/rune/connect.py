@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from rune import __version__
-from rune.build import build, late
+from rune.build import around, build, late
 from rune.client.answers import Answers, Elicit, Roots, Sample
 from rune.client.client import Connection
 from rune.client.hearing import Listening, OnLog, OnProgress, Told
@@ -31,7 +31,6 @@ from rune.protocol import jsonrpc
 from rune.protocol.methods import METHODS, MODERN
 from rune.protocol.modern import Meta
 from rune.request import Emit, Handler, Request, Result
-from rune.router import Mount
 from rune.source import Filter, Source
 
 ClientTarget: TypeAlias = str | Path | Sequence[str] | Source | Handler | Gateway
@@ -117,7 +116,7 @@ class Client:
         if isinstance(target, Gateway):
             return target.handle
         if hasattr(target, "catalog"):
-            return (await stack.enter_async_context(Gateway([Mount(cast(Source, target))]))).handle
+            return (await stack.enter_async_context(around(cast(Source, target)))).handle
         if callable(target):
             return target
         raise ConfigError(

@@ -146,8 +146,8 @@ class Result:
     """What goes back: the JSON object of the result, still encoded until somebody reads it.
 
     `kind` is its `resultType`. An `input_required` result carries in `state` what each layer wants to find again on the
-    retry; the rim seals it into `requestState`. A rim that knows that no retry will come calls `abandon`. `memo` is for the
-    rims: encodings of this very object, kept with it.
+    retry; the rim seals it into `requestState`. A rim that knows that no retry will come calls
+    `abandon`. `memo` is for the rims: encodings of this very object, kept with it.
     """
 
     __slots__ = ("_value", "abandon", "kind", "memo", "raw", "state")

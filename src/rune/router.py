@@ -247,7 +247,9 @@ class Router:
             for template, target in view.templates:
                 if template.text == uri:
                     return target
-            return self._resource(view, uri)
+            if uri in view.resources:
+                return view.resources[uri]
+            raise NotFound(f"unknown resource: {uri}", data={"uri": uri})
         raise ProtocolError(INVALID_PARAMS, "params.ref must be a ref/prompt or a ref/resource")
 
     async def handle(self, request: Request) -> Result:

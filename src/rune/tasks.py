@@ -161,7 +161,7 @@ class Tasks:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        """Bodies that still run are told to stop; their records say that they failed with this process."""
+        """Bodies that still run are cancelled; their records say that the server was stopped."""
         jobs = [running.job for running in self._running.values() if running.job is not None]
         for running in self._running.values():
             running.record.message = "the server was stopped"

@@ -17,7 +17,7 @@ LAYERS = (
     "source plugin client tasks parking",
     "auth request wires stores asking",
     "net seal telemetry protocol store config sandbox",
-    "errors native kernels",
+    "errors aio native kernels",
 )
 LEVELS = {room: -level for level, line in enumerate(LAYERS) for room in line.split()}
 

@@ -14,7 +14,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from rune.app import Listen, dispatcher, stop_on_signal
-from rune.auth.guard import Guard
+from rune.auth.guard import LOOPBACK, Gate
 from rune.errors import ConfigError
 from rune.gateway import Gateway
 from rune.server.asgi import App
@@ -25,7 +25,7 @@ from rune.server.legacy.sse import SseTransport
 log = logging.getLogger("rune.server")
 
 GRACE: Final = 3
-"""Seconds that requests in flight have when the server stops."""
+"""Seconds after which connections that still do not end are cut."""
 BACKLOG: Final = 2048
 GC_THRESHOLD: Final = (10_000, 20, 20)
 
@@ -35,7 +35,8 @@ def asgi(gateway: Gateway, listen: Listen | None = None) -> App:
     listen = listen or Listen()
     dispatch = dispatcher(gateway, listen)
     legacy = LegacyHttp(dispatch, max_sessions=listen.max_sessions, idle=listen.session_idle)
-    gate = Guard((listen.host, *listen.allowed_hosts), listen.allowed_origins)
+    local = listen.host in LOOPBACK or listen.host == "::1"
+    gate = Gate((listen.host, *listen.allowed_hosts), listen.allowed_origins, numeric=not local)
     return App(Endpoint(dispatch, legacy, gate), SseTransport(dispatch), max_body=listen.max_body)
 
 
@@ -161,15 +162,16 @@ async def serve(gateway: Gateway, listen: Listen, *, ready: Callable[[int], None
     with listener:
         async with gateway, stop_on_signal() as stop:
             serving = asyncio.create_task(server.serve([listener]))
-            stopping = asyncio.create_task(stop.wait())
-            await asyncio.wait({serving, asyncio.create_task(server.up.wait())}, return_when=asyncio.FIRST_COMPLETED)
+            up, stopping = asyncio.create_task(server.up.wait()), asyncio.create_task(stop.wait())
+            await asyncio.wait({serving, up}, return_when=asyncio.FIRST_COMPLETED)
             # All that is here now stays: the collector need not look at it again, nor at every few requests.
             gc.collect()
             gc.freeze()
             gc.set_threshold(*GC_THRESHOLD)
-            if ready is not None and not serving.done():
+            if ready is not None and up.done():
                 ready(listener.getsockname()[1])
             await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            up.cancel()
             stopping.cancel()
             server.should_exit = True
             await serving

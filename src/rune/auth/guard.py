@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -10,16 +11,18 @@ LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _REMEMBER: Final = 256
 
 
-class Guard:
+class Gate:
     """Checks Host and Origin. Loopback names are always good; others must be listed, `*` allows all.
 
     `hosts` and `origins` are what the config allows besides: a host with or without port, an origin as
-    browsers send it.
+    browsers send it. `numeric` also takes a Host that is an IP address, for a server
+    on another address than loopback: what a foreign page can forge by DNS is a name, never a number.
     """
 
-    def __init__(self, hosts: Iterable[str] = (), origins: Iterable[str] = ()) -> None:
+    def __init__(self, hosts: Iterable[str] = (), origins: Iterable[str] = (), *, numeric: bool = False) -> None:
         self._hosts = frozenset(host.lower() for host in hosts)
         self._origins = frozenset(origin.lower().rstrip("/") for origin in origins)
+        self._numeric = numeric
         # Raw header values that have passed: the usual request costs one look-up.
         self._good_hosts: set[bytes] = set()
         self._good_origins: set[bytes] = set()
@@ -28,7 +31,7 @@ class Guard:
         """Why a request is refused (answer it with 403), None when it is welcome."""
         host = headers.get(b"host")
         if host not in self._good_hosts:
-            if host is None or not self._host(host.decode("latin-1")):
+            if host is None or not (self._host(host.decode("latin-1")) or (self._numeric and _numeric(host))):
                 return "this Host is not served here; set server.allowed_hosts to allow it"
             _keep(self._good_hosts, host)
         origin = headers.get(b"origin")
@@ -63,6 +66,14 @@ def _name(host: str) -> str:
     else:
         name, _, port = host.partition(":")
     return name if not port or port.isdigit() else host
+
+
+def _numeric(host: bytes) -> bool:
+    try:
+        ip_address(_name(host.decode("latin-1").strip()).strip("[]"))
+    except ValueError:
+        return False
+    return True
 
 
 def _keep(good: set[bytes], value: bytes) -> None:

@@ -35,7 +35,6 @@ from rune.request import Note, Request, Result
 
 log = logging.getLogger("rune.client")
 
-RECOGNISED: Final = (UNSUPPORTED_VERSION, HEADER_MISMATCH, MISSING_CAPABILITY)
 PROBE_TIMEOUT: Final = 5.0
 
 Era: TypeAlias = Modern | Legacy

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Callable, Coroutine, Mapping, MutableMapping
 from typing import Any, Final, TypeAlias
 
-from rune.errors import INVALID_REQUEST
+from rune.errors import INVALID_REQUEST, TimedOut, Unavailable
 from rune.protocol.jsonrpc import error_frame
 from rune.request import ANONYMOUS
 from rune.server.duplex import Duplex
 from rune.server.endpoint import Endpoint, method_not_allowed, once
 from rune.server.exchange import JSON, Headers
 from rune.server.legacy.sse import SseTransport
+from rune.server.run import Guard, guarded
 from rune.wires import Way
 from rune.wires.websocket import WebSocketWire
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[Message]]
-Send: TypeAlias = Callable[[Message], Awaitable[None]]
+Receive: TypeAlias = Callable[[], Coroutine[Any, Any, Message]]
+Send: TypeAlias = Callable[[Message], Coroutine[Any, Any, None]]
 
 MAX_BODY: Final = 4 * 1024 * 1024
+BODY_TIMEOUT: Final = 30.0
+"""Seconds that a body may take to arrive."""
+PATIENCE: Final = 2.0
+"""Seconds that requests in flight have when the server stops."""
+CLOSE: Final = (JSON, (b"connection", b"close"))
 SOCKETS: Final = ("/", "/ws", "/mcp")
 
 
@@ -63,6 +69,7 @@ class App:
         self._endpoint = endpoint
         self._sse = sse
         self._sockets: set[tuple[Duplex, WebSocketWire]] = set()
+        self._reading: set[Guard] = set()
         self._path = path
         self._max_body = max_body
 
@@ -80,67 +87,74 @@ class App:
         if headers is None:
             await out.respond(400, error_frame(None, INVALID_REQUEST, "a header that must be unique is there twice"))
             return
+        body = await self._body(headers, receive, out)
+        if body is None:
+            return
         path, method = scope["path"], scope["method"]
-        if path == self._path and method == "POST":
-            message = await receive()
-            if message["type"] == "http.request" and not message.get("more_body"):
-                body: bytes | None = message.get("body", b"")
-                if body is None or len(body) > self._max_body:
-                    await self._too_large(out)
-                    return
-            else:
-                body = await self._rest(message, headers, receive, out)
-            if body is not None:
+        if path == self._path:
+            if method == "POST":
                 await self._endpoint.post(headers, body, out)
+            elif method == "GET":
+                await self._endpoint.get(headers, out)
+            elif method == "DELETE":
+                await self._endpoint.delete(headers, out)
+            else:
+                text = f"{method} is not allowed"
+                await out.respond(405, error_frame(None, INVALID_REQUEST, text), method_not_allowed())
         elif path == "/health" and method in ("GET", "HEAD"):
             await out.respond(200, b'{"status":"ok"}')
         elif path in self._sse.paths:
-            await self._old(scope, headers, receive, out)
-        elif path != self._path:
-            await out.respond(404, b'{"error":"not found; the endpoint is %b"}' % self._path.encode())
-        elif method == "GET":
-            await self._endpoint.get(headers, out)
-        elif method == "DELETE":
-            await self._endpoint.delete(headers, out)
+            await self._old(scope, headers, body, out)
         else:
-            await out.respond(405, error_frame(None, INVALID_REQUEST, f"{method} is not allowed"), method_not_allowed())
+            await out.respond(404, b'{"error":"not found; the endpoint is %b"}' % self._path.encode())
 
-    async def _old(self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, out: AsgiOut) -> None:
+    async def _old(self, scope: Scope, headers: Mapping[bytes, bytes], body: bytes, out: AsgiOut) -> None:
         """HTTP+SSE of the first revision."""
         reason = self._endpoint.gate.refuse(headers)
         if reason is not None:
             await out.respond(403, error_frame(None, INVALID_REQUEST, reason))
             return
         query = scope["query_string"].decode("latin-1")
-        post = scope["method"] == "POST"
-        body = await self._rest(await receive(), headers, receive, out) if post else b""
-        if body is not None:
-            await self._sse.handle(scope["method"], scope["path"], query, body, out)
+        await self._sse.handle(scope["method"], scope["path"], query, body, out)
 
-    async def _rest(
-        self, message: Message, headers: Mapping[bytes, bytes], receive: Receive, out: AsgiOut
-    ) -> bytes | None:
-        """A body that comes in pieces; None when it was too large (413) or the client went away."""
-        length = headers.get(b"content-length", b"0")
-        if not length.isdigit() or int(length) > self._max_body:
-            await self._too_large(out)
+    async def _body(self, headers: Mapping[bytes, bytes], receive: Receive, out: AsgiOut) -> bytes | None:
+        """The whole body; None when the exchange is over: too large (413), too slow (408), or the client is gone."""
+        try:
+            message = await guarded(receive(), Guard(BODY_TIMEOUT, self._reading), "the body")
+            if not message.get("more_body") and message["type"] == "http.request":
+                body: bytes = message.get("body", b"")
+                if len(body) <= self._max_body:
+                    return body
+            length = headers.get(b"content-length", b"0")
+            if not length.isdigit() or int(length) > self._max_body:
+                await self._too_large(out)
+                return None
+            rest = self._rest(message, receive)
+            joined = await guarded(rest, Guard(BODY_TIMEOUT, self._reading), "the body")
+            if joined is not None and len(joined) > self._max_body:
+                await self._too_large(out)
+                return None
+            return joined
+        except (TimedOut, Unavailable) as error:
+            status = 408 if isinstance(error, TimedOut) else 503
+            await out.respond(status, error_frame(None, INVALID_REQUEST, error.message), CLOSE)
             return None
+
+    async def _rest(self, message: Message, receive: Receive) -> bytes | None:
+        """A body that comes in pieces, no longer than needed to see that it is too large; None when it was cut off."""
         parts, size = [], 0
         while True:
             if message["type"] == "http.disconnect":
                 return None
             parts.append(message.get("body", b""))
             size += len(parts[-1])
-            if size > self._max_body:
-                await self._too_large(out)
-                return None
-            if not message.get("more_body"):
+            if size > self._max_body or not message.get("more_body"):
                 return b"".join(parts)
             message = await receive()
 
     async def _too_large(self, out: AsgiOut) -> None:
         text = f"the body is larger than {self._max_body} bytes (server.max_body)"
-        await out.respond(413, error_frame(None, INVALID_REQUEST, text), (JSON, (b"connection", b"close")))
+        await out.respond(413, error_frame(None, INVALID_REQUEST, text), CLOSE)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
@@ -163,12 +177,16 @@ class App:
         finally:
             self._sockets.discard((duplexes[0], wire))
 
-    async def close(self) -> None:
-        """The server stops: end every stream and socket with what its revision says to the client."""
+    async def close(self, patience: float = PATIENCE) -> None:
+        """The server stops: say so on every stream and socket, after what is in flight has had its time."""
+        for guard in tuple(self._reading):
+            guard.end("drain")
+        self._endpoint.dispatcher.drain()
+        await self._endpoint.dispatcher.settle(patience)
         await self._endpoint.close()
         await self._sse.close()
         for duplex, wire in tuple(self._sockets):
-            await duplex.finish(1.0)
+            await duplex.finish(0.5)
             await wire.stop()
 
 

@@ -5,6 +5,7 @@ All wires call this one: the HTTP endpoint, stdio and WebSocket.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
@@ -39,8 +40,9 @@ class Dispatcher:
         self.handler = handler
         self.seal = seal
         self.timeout = timeout
-        self.listens: set[Guard] = set()
         self.draining = False
+        self.running: set[Guard] = set()
+        self._listens: set[Guard] = set()
         self.server_info = server_info
         self._server = b'"%b":%b' % (modern.SERVER_KEY.encode(), jsonrpc.encode(server_info))
         self._tail = b',"_meta":{%b}}' % self._server
@@ -62,7 +64,7 @@ class Dispatcher:
             return await self._listen(request, reply)
         request.emit = reply
         try:
-            result = await run(self.handler, request, Guard(self.timeout, reply.suspended))
+            result = await run(self.handler, request, Guard(self.timeout, self.running, reply.suspended))
             return Answer(result_frame(id, self._dress(request, result)))
         except Ended:
             return None
@@ -72,8 +74,7 @@ class Dispatcher:
     async def _listen(self, request: Request, reply: Reply) -> Answer | None:
         """A call that lasts until the client or the server ends it; the server does so with a result."""
         request.emit = ListenEmit(reply, request.id)
-        guard = Guard(None, reply.suspended)
-        self.listens.add(guard)
+        guard = Guard(None, self._listens, reply.suspended)
         closing = b'{"resultType":"complete","_meta":{"%b":%b,%b}}' % (
             modern.SUBSCRIPTION_KEY.encode(),
             jsonrpc.encode(request.id),
@@ -83,11 +84,11 @@ class Dispatcher:
             await run(self.handler, request, guard)
             return Answer(result_frame(request.id, closing))
         except Ended:
-            return Answer(result_frame(request.id, closing)) if guard.reason == "drain" else None
+            return None
         except RuneError as error:
+            if guard.reason == "drain":
+                return Answer(result_frame(request.id, closing))
             return Answer(_error(request.id, error), modern.HTTP_STATUS.get(error.code, 200))
-        finally:
-            self.listens.discard(guard)
 
     def _read(self, envelope: Envelope, headers: Mapping[bytes, bytes] | None, caller: Caller) -> Request:
         method: str = envelope.method  # type: ignore[assignment]
@@ -124,28 +125,39 @@ class Dispatcher:
         if result.kind == "input_required" and result.state:
             state = self.seal.state(result.state, _bound(request))
             raw = jsonrpc.splice(raw, b'"requestState":' + jsonrpc.encode(state))
-        elif request.method == "tools/list" and b'"execution"' in raw:
-            memo = result.memo
-            if memo is None:
-                memo = result.memo = {}
-            if "modern" not in memo:
-                memo["modern"] = without_execution(raw)
-            raw = memo["modern"]
         # A result is never empty: it has its resultType.
-        if b'"_meta"' not in raw:
+        if b'"_meta"' not in raw and b'"execution"' not in raw:
             return raw[:-1] + self._tail if raw.endswith(b"}") else raw.rstrip()[:-1] + self._tail
-        return raw if modern.SERVER_KEY.encode() in raw else self._with_server(raw)
+        if MODERN_METHODS[request.method].members is None:
+            return self._with_server(raw)
+        # The same page goes out many times: open it once.
+        memo = result.memo
+        if memo is None:
+            memo = result.memo = {}
+        if "modern" not in memo:
+            memo["modern"] = self._with_server(without_execution(raw) if request.method == "tools/list" else raw)
+        return memo["modern"]
 
     def _with_server(self, raw: bytes) -> bytes:
         """A result that may have a `_meta` of its own at the top."""
         members = jsonrpc.read_object(raw)
         meta = bytes(members.pop("_meta", b"{}"))
+        if modern.SERVER_KEY.encode() in meta:
+            return raw
         return jsonrpc.splice(jsonrpc.encode(members), b'"_meta":' + jsonrpc.splice(meta, self._server))
 
     def drain(self) -> None:
         """The server stops: every listen is answered and ends."""
         self.draining = True
-        for guard in tuple(self.listens):
+        for guard in tuple(self._listens):
+            guard.end("drain")
+
+    async def settle(self, patience: float) -> None:
+        """Let the requests that are being answered finish; tell those that need longer that the server stops."""
+        tasks = {guard.task for guard in self.running if guard.task is not None}
+        if tasks:
+            await asyncio.wait(tasks, timeout=patience)
+        for guard in tuple(self.running):
             guard.end("drain")
 
 

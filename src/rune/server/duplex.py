@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Coroutine
 from typing import Any, Final
 
 import msgspec
 
+from rune.aio import spawn
 from rune.errors import INVALID_REQUEST, ProtocolError
 from rune.protocol import jsonrpc, modern
 from rune.protocol.jsonrpc import Envelope, Id, Malformed, error_frame, note_frame
-from rune.protocol.methods import LEGACY
+from rune.protocol.methods import HANDSHAKE, LEGACY
 from rune.request import ANONYMOUS, Caller
 from rune.server.dispatch import LISTEN, Dispatcher
 from rune.server.legacy.batch import answer_batch
 from rune.server.legacy.session import Session
 from rune.server.reply import Reply
-from rune.server.run import Guard, spawn
+from rune.server.run import Guard
 from rune.wires import Way
 
 IN_FLIGHT: Final = 1024
@@ -27,7 +29,7 @@ IN_FLIGHT: Final = 1024
 class Duplex(Reply):
     """One connection: its requests in flight and, once a legacy client has shaken hands, its session."""
 
-    __slots__ = ("_dispatcher", "_jobs", "_way", "caller", "calls", "session")
+    __slots__ = ("_dispatcher", "_jobs", "_shaking", "_waiting", "_way", "caller", "calls", "session")
 
     def __init__(self, dispatcher: Dispatcher, way: Way, caller: Caller = ANONYMOUS) -> None:
         self.caller = caller
@@ -36,16 +38,24 @@ class Duplex(Reply):
         self._way = way
         self.calls: dict[Id, Guard | None] = {}
         self._jobs: set[asyncio.Task[None]] = set()
+        self._shaking = False
+        self._waiting: deque[bytes] = deque()
 
-    def push(self, frame: bytes, method: str) -> None:
+    def push(self, frame: bytes, topic: str) -> None:
         """Whatever belongs to a request goes out on the one connection there is."""
-        self._way.write(frame, method)
+        self._way.write(frame, topic)
 
     async def room(self) -> None:
         await self._way.room()
 
     def feed(self, data: bytes) -> None:
         """Take one frame; its answer goes out when it is there."""
+        if self._shaking:
+            if len(self._waiting) < IN_FLIGHT:
+                self._waiting.append(data)
+            else:
+                self.push(error_frame(jsonrpc.salvage_id(data), INVALID_REQUEST, "too many messages at once"), "")
+            return
         try:
             envelope = jsonrpc.read(data)
         except Malformed as error:
@@ -109,7 +119,10 @@ class Duplex(Reply):
     def _legacy(self, envelope: Envelope) -> None:
         if self.session is None:
             self.session = Session(self._dispatcher, self.caller, self)
-        if envelope.is_request:
+        if envelope.method == HANDSHAKE and envelope.is_request:
+            self._shaking = True
+            self._start(self._shake(self.session, envelope))
+        elif envelope.is_request:
             if len(self.session.calls) >= IN_FLIGHT:
                 self.push(error_frame(_id(envelope), INVALID_REQUEST, f"more than {IN_FLIGHT} requests at once"), "")
                 return
@@ -122,6 +135,15 @@ class Duplex(Reply):
                 self.session.listening()
         else:
             self.session.respond(envelope)
+
+    async def _shake(self, session: Session, envelope: Envelope) -> None:
+        """The handshake: what the client has sent right behind it waits until it is done."""
+        try:
+            await self._answer_legacy(session, envelope)
+        finally:
+            self._shaking = False
+            while self._waiting and not self._shaking:
+                self.feed(self._waiting.popleft())
 
     async def _answer_legacy(self, session: Session, envelope: Envelope) -> None:
         frame = await session.answer(envelope, self)
@@ -181,8 +203,8 @@ class Line(Reply):
         self._duplex = duplex
         self._id = id
 
-    def push(self, frame: bytes, method: str) -> None:
-        self._duplex.push(frame, method)
+    def push(self, frame: bytes, topic: str) -> None:
+        self._duplex.push(frame, f"{self._id} {topic}" if topic else "")
 
     async def room(self) -> None:
         await self._duplex.room()

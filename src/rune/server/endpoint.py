@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Final
 
-from rune.auth.guard import Guard as Gate
+from rune.auth.guard import Gate
 from rune.errors import INVALID_REQUEST, ProtocolError
 from rune.protocol import jsonrpc, modern
 from rune.protocol.jsonrpc import Envelope, error_frame
@@ -99,8 +99,7 @@ class Endpoint:
                 stream.comment()
 
     async def close(self) -> None:
-        """End every open stream with what its revision says to the client."""
-        self.dispatcher.drain()
+        """End what is still open of the legacy revisions."""
         await self.legacy.close()
         if self._ticker is not None:
             self._ticker.cancel()

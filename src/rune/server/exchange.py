@@ -73,10 +73,10 @@ class SseWriter:
         self._begun = False
         self.closed = False
 
-    def send(self, event: bytes, method: str = "") -> None:
-        """Queue an encoded event; `method` is that of a notification, which may be coalesced."""
+    def send(self, event: bytes, topic: str = "") -> None:
+        """Queue an encoded event; `topic` says what a notification is about, which may be coalesced."""
         if not self.closed:
-            self._queue.push(event, method)
+            self._queue.push(event, topic)
             self.open()
 
     def open(self) -> None:
@@ -115,7 +115,10 @@ class SseWriter:
         while self._pump is not None and (self._queue or not self._pump.done()):
             if self._pump.done():
                 self.open()
-            await asyncio.wait_for(asyncio.shield(self._pump), PATIENCE)
+            await asyncio.wait({self._pump}, timeout=PATIENCE)
+            if not self._pump.done():
+                await self.abandon()
+                return
         await self._out.end()
 
     async def abandon(self) -> None:
@@ -140,12 +143,12 @@ class StreamReply(Reply):
         self._watcher: asyncio.Task[None] | None = None
         self.writer: SseWriter | None = None
 
-    def push(self, frame: bytes, method: str) -> None:
+    def push(self, frame: bytes, topic: str) -> None:
         if self.writer is None:
             self.writer = SseWriter(self._out)
             if self._keep is not None:
                 self._keep(self.writer)
-        self.writer.send(sse.encode(frame), method)
+        self.writer.send(sse.encode(frame), topic)
 
     async def room(self) -> None:
         if self.writer is not None:

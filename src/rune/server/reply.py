@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import msgspec
+
 from rune.protocol import jsonrpc
 from rune.protocol.jsonrpc import note_frame
 from rune.protocol.modern import SUBSCRIPTION_KEY
@@ -17,14 +21,20 @@ class Reply(Emit):
 
     __slots__ = ()
 
-    def push(self, frame: bytes, method: str) -> None:
-        """Send without waiting. `method` is that of a notification, which may be coalesced; else empty."""
+    def push(self, frame: bytes, topic: str) -> None:
+        """Send without waiting. `topic` says what a notification is about, which may be coalesced; else empty."""
 
     def suspended(self, guard: Guard) -> None:
         """The request waits for something; the guard can end it when its client goes away."""
 
     def __call__(self, note: Note) -> None:
         self.push(note_frame(note.method, note.params), note.method)
+
+
+def topic(note: Note, params: Mapping[str, msgspec.Raw]) -> str:
+    """What a note of a listen is about: only the next one about the same thing may take its place in a full queue."""
+    about = params.get("uri") or params.get("taskId") or b""
+    return f"{note.method} {bytes(about).decode()}"
 
 
 class ListenEmit(Emit):
@@ -40,8 +50,7 @@ class ListenEmit(Emit):
         params = jsonrpc.read_object(note.params)
         meta = bytes(params.pop("_meta", b"{}"))
         framed = jsonrpc.splice(jsonrpc.encode(params), b'"_meta":' + jsonrpc.splice(meta, self._member))
-        # Changes are told apart by what they are about, so that none of them can replace another: no method here.
-        self._reply.push(note_frame(note.method, framed), "")
+        self._reply.push(note_frame(note.method, framed), topic(note, params))
 
     async def room(self) -> None:
         await self._reply.room()

@@ -7,41 +7,48 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 from collections.abc import Callable, Coroutine, Generator
+from time import monotonic
 from types import coroutine
-from typing import Any, Final, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
-from rune.errors import RuneError, TimedOut
+from rune.errors import RuneError, TimedOut, Unavailable
 from rune.request import Handler, Request, Result
 
 log = logging.getLogger("rune.server")
 
 T = TypeVar("T")
 
-EAGER: Final = sys.version_info >= (3, 12)
 Reason: TypeAlias = Literal["", "timeout", "gone", "drain"]
 
 
 class Ended(Exception):
-    """The guard has cancelled a request because its client is gone or the server stops."""
+    """The guard has cancelled a request because its client is gone: nothing is sent any more."""
 
 
 class Guard:
-    """Ends a running request from outside."""
+    """Ends a running request from outside. While the request waits for something, the guard stands in `registry`."""
 
-    __slots__ = ("_handle", "_on_suspend", "_task", "reason", "timeout")
+    __slots__ = ("_handle", "_on_suspend", "_registry", "reason", "task", "timeout")
 
-    def __init__(self, timeout: float | None, on_suspend: Callable[[Guard], None] | None = None) -> None:
+    def __init__(
+        self,
+        timeout: float | None,
+        registry: set[Guard] | None = None,
+        on_suspend: Callable[[Guard], None] | None = None,
+    ) -> None:
         self.timeout = timeout
         self.reason: Reason = ""
+        self.task: asyncio.Task[Any] | None = None
+        self._registry = registry
         self._on_suspend = on_suspend
-        self._task: asyncio.Task[Any] | None = None
         self._handle: asyncio.TimerHandle | None = None
 
     def suspended(self) -> None:
         """The request waits for something: only from now on can it be late or lose its client."""
-        self._task = asyncio.current_task()
+        self.task = asyncio.current_task()
+        if self._registry is not None:
+            self._registry.add(self)
         if self._on_suspend is not None:
             self._on_suspend(self)
         if self.timeout is not None:
@@ -49,57 +56,67 @@ class Guard:
 
     def end(self, reason: Reason) -> None:
         """Cancel the request, once."""
-        if not self.reason and self._task is not None and not self._task.done():
+        if not self.reason and self.task is not None and not self.task.done():
             self.reason = reason
-            self._task.cancel()
+            self.task.cancel()
 
     def stop(self) -> None:
         """The request is over."""
-        self._task = None
-        if self._handle is not None:
-            self._handle.cancel()
-            self._handle = None
+        if self.task is not None:
+            self.task = None
+            if self._registry is not None:
+                self._registry.discard(self)
+            if self._handle is not None:
+                self._handle.cancel()
 
 
 async def run(handler: Handler, request: Request, guard: Guard) -> Result:
     """Ask the handler, and turn whatever goes wrong into a RuneError.
 
     Raises:
-        Ended: when the guard has cancelled it for another reason than its deadline.
+        Ended: when the guard has cancelled it because its client is gone.
         RuneError: everything else.
     """
+    if guard.timeout is not None:
+        request.deadline = monotonic() + guard.timeout
     try:
-        return await _watched(handler(request), guard)
-    except RuneError:
+        return await guarded(handler(request), guard, request.method)
+    except (RuneError, Ended):
         raise
+    except Exception as error:
+        # A bug of ours or of a source: the client learns that it happened, the log learns what.
+        log.exception("%s failed", request.method)
+        raise RuneError(f"internal error ({type(error).__name__})") from None
+
+
+async def guarded(job: Coroutine[Any, Any, T], guard: Guard, what: str) -> T:
+    """Await a job under a guard.
+
+    Raises:
+        TimedOut: when its time is over.
+        Unavailable: when the server stops.
+        Ended: when its client is gone.
+    """
+    try:
+        return await _watched(job, guard)
     except asyncio.CancelledError:
         if not guard.reason:
             raise
         task = asyncio.current_task()
         if task is not None:
             task.uncancel()
-        if guard.reason != "timeout":
-            raise Ended from None
-        raise TimedOut(f"{request.method}: no answer within {guard.timeout:g} s") from None
-    except Exception as error:
-        # A bug of ours or of a source: the client learns that it happened, the log learns what.
-        log.exception("%s failed", request.method)
-        raise RuneError(f"internal error ({type(error).__name__})") from None
+        match guard.reason:
+            case "timeout":
+                raise TimedOut(f"{what}: not done within {guard.timeout:g} s") from None
+            case "drain":
+                raise Unavailable(f"{what}: the server is stopping") from None
+        raise Ended from None
     finally:
         guard.stop()
 
 
-def spawn(job: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-    """A task that has already taken its first step where Python can do that (3.12): what it starts with happens before
-    the next frame is read, and a job that never waits costs no turn of the loop."""
-    if EAGER:
-        loop = asyncio.get_running_loop()
-        return asyncio.Task(job, loop=loop, eager_start=True)  # type: ignore[call-arg, unused-ignore]
-    return asyncio.create_task(job)
-
-
 @coroutine
-def _watched(job: Coroutine[Any, Any, Result], guard: Guard) -> Generator[Any, Any, Result]:
+def _watched(job: Coroutine[Any, Any, T], guard: Guard) -> Generator[Any, Any, T]:
     """`await job`, telling the guard when it suspends for the first time. It stays in the same task throughout: a timer
     or a second task for every request would cost more than the request."""
     try:
@@ -113,5 +130,5 @@ def _watched(job: Coroutine[Any, Any, Result], guard: Guard) -> Generator[Any, A
             else:
                 step = job.send(value)
     except StopIteration as stop:
-        result: Result = stop.value
+        result: T = stop.value
         return result

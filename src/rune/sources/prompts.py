@@ -146,8 +146,11 @@ class Completion:
     async def complete(self, value: str, arguments: dict[str, str], request: Request) -> Result:
         """Answer a completion/complete."""
         context = self.routine.context(request)
+        clock = self.routine.clock()
+        context.attach(None, clock, self.routine.services.threads)
         try:
-            found = await self.routine.invoke((value, arguments) if self.wants_arguments else (value,), context)
+            work = self.routine.invoke((value, arguments) if self.wants_arguments else (value,), context)
+            found = await (work if clock is None else clock.run(work))
         except RuneError:
             raise
         except (Exception, SystemExit) as error:

@@ -9,8 +9,10 @@ from typing import Protocol, TypeAlias
 class Way(Protocol):
     """The sending half of a wire."""
 
-    def write(self, frame: bytes, method: str) -> None:
-        """Send one frame without waiting. `method` is that of a notification, which may be coalesced; else empty."""
+    def write(self, frame: bytes, topic: str) -> None:
+        """Send one frame without waiting. `topic` says what a notification is about, so that the next may replace it;
+        it is empty for all other frames.
+        """
         ...
 
     async def room(self) -> None:

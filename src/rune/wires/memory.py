@@ -21,7 +21,7 @@ class MemoryWire:
     async def __aexit__(self, *exc: object) -> None:
         await self._peer.close()
 
-    def write(self, frame: bytes, method: str) -> None:
+    def write(self, frame: bytes, topic: str) -> None:
         self._frames.put_nowait(frame)
 
     async def room(self) -> None:

@@ -10,8 +10,8 @@ LIMIT: Final = 1024
 
 
 class FrameQueue:
-    """First in, first out. When it is full, a notification replaces the newest waiting one of its method: the last
-    progress is worth more than the first. Responses and questions are never dropped."""
+    """First in, first out. When it is full, a notification replaces the newest waiting one of its topic: the last
+    progress of a call is worth more than the first. Responses and questions are never dropped."""
 
     __slots__ = ("_frames", "dropped")
 
@@ -22,17 +22,17 @@ class FrameQueue:
     def __len__(self) -> int:
         return len(self._frames)
 
-    def push(self, frame: bytes, method: str) -> None:
-        """Add a frame; `method` is that of a notification, empty for everything that must arrive."""
-        if method and len(self._frames) >= LIMIT:
+    def push(self, frame: bytes, topic: str) -> None:
+        """Add a frame; `topic` says what a notification is about, and is empty for everything that must arrive."""
+        if topic and len(self._frames) >= LIMIT:
             self.dropped += 1
             for index in range(len(self._frames) - 1, -1, -1):
-                if self._frames[index][1] == method:
+                if self._frames[index][1] == topic:
                     del self._frames[index]
                     break
             else:
                 return
-        self._frames.append((frame, method))
+        self._frames.append((frame, topic))
 
     def pop(self) -> bytes | None:
         """The oldest frame, None when there is none."""

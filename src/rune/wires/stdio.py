@@ -92,8 +92,8 @@ class StdioWire(asyncio.Protocol):
         self._reading: asyncio.ReadTransport | None = None
         self._writing: asyncio.WriteTransport | None = None
 
-    def write(self, frame: bytes, method: str) -> None:
-        self._queue.push(frame, method)
+    def write(self, frame: bytes, topic: str) -> None:
+        self._queue.push(frame, topic)
         if not self._flushing and self._free.is_set():
             self._flushing = True
             self._loop.call_soon(self._flush)

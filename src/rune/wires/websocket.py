@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable, Coroutine, MutableMapping
 from typing import Any, Final, TypeAlias
 
 from rune.wires import Open
 from rune.wires.queue import FrameQueue
 
-Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Receive: TypeAlias = Callable[[], Coroutine[Any, Any, MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Coroutine[Any, Any, None]]
 
 ROOM: Final = 64
 GOING_AWAY: Final = 1001
@@ -28,10 +28,10 @@ class WebSocketWire:
         self._free.set()
         self._closed = False
 
-    def write(self, frame: bytes, method: str) -> None:
+    def write(self, frame: bytes, topic: str) -> None:
         if self._closed:
             return
-        self._queue.push(frame, method)
+        self._queue.push(frame, topic)
         if len(self._queue) >= ROOM:
             self._free.clear()
         if self._pump is None or self._pump.done():

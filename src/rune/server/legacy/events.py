@@ -34,16 +34,16 @@ class EventStream:
         """Whether a client is reading it now."""
         return self._writer is not None
 
-    def push(self, frame: bytes, method: str) -> None:
+    def push(self, frame: bytes, topic: str) -> None:
         """Add a frame; it is kept, and written when a client is there."""
         event = sse.encode(frame, id=f"{self.name}-{self._next}")
-        self._log.append((self._next, event, method))
+        self._log.append((self._next, event, topic))
         self._next += 1
         self._size += len(event)
         while len(self._log) > EVENTS or (self._size > BYTES and len(self._log) > 1):
             self._size -= len(self._log.popleft()[1])
         if self._writer is not None:
-            self._writer.send(event, method)
+            self._writer.send(event, topic)
 
     async def room(self) -> None:
         if self._writer is not None:
@@ -58,9 +58,9 @@ class EventStream:
             writer.send(sse.encode(b"", id=f"{self.name}-0", retry=RETRY))
         else:
             writer.open()
-        for number, event, method in self._log:
+        for number, event, topic in self._log:
             if number > (after or 0):
-                writer.send(event, method)
+                writer.send(event, topic)
         if self.done:
             self.release()
 
@@ -73,7 +73,7 @@ class EventStream:
         """Close the connection; the stream goes on without it."""
         writer, self._writer = self._writer, None
         if writer is not None:
-            task = asyncio.create_task(_close(writer))
+            task = asyncio.create_task(writer.end())
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
 
@@ -84,11 +84,4 @@ class EventStream:
         self.done = True
         writer, self._writer = self._writer, None
         if writer is not None:
-            await _close(writer)
-
-
-async def _close(writer: SseWriter) -> None:
-    try:
-        await writer.end()
-    except TimeoutError:
-        await writer.abandon()
+            await writer.end()

@@ -7,10 +7,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from rune.errors import INVALID_PARAMS, INVALID_REQUEST, ProtocolError
+from rune.errors import INVALID_REQUEST, ProtocolError
 from rune.protocol import modern
 from rune.protocol.jsonrpc import Envelope, error_frame, read_object
-from rune.protocol.methods import LEGACY, NEWEST_LEGACY
+from rune.protocol.methods import NEWEST_LEGACY
 from rune.request import Caller
 from rune.server.dispatch import Dispatcher
 from rune.server.exchange import JSON, Out, SseWriter, prefers_sse
@@ -75,8 +75,8 @@ class HttpSession(Reply):
         """The stream that an event id belongs to."""
         return None if self._streams is None else self._streams.get(name)
 
-    def push(self, frame: bytes, method: str) -> None:
-        self.standing.push(frame, method)
+    def push(self, frame: bytes, topic: str) -> None:
+        self.standing.push(frame, topic)
 
     async def room(self) -> None:
         await self.standing.room()
@@ -108,8 +108,8 @@ class HttpReply(Reply):
             self.stream.attach(SseWriter(self._out))
         return self.stream
 
-    def push(self, frame: bytes, method: str) -> None:
-        self.open().push(frame, method)
+    def push(self, frame: bytes, topic: str) -> None:
+        self.open().push(frame, topic)
 
     async def room(self) -> None:
         if self.stream is not None:
@@ -118,6 +118,15 @@ class HttpReply(Reply):
     def release(self) -> None:
         if self._owner.priming:
             self.open().release()
+
+    async def finish(self, frame: bytes | None) -> None:
+        """The answer; None when there is none to be sent."""
+        if self.stream is not None:
+            await self.stream.finish(frame)
+        elif frame is None:
+            await self._out.respond(202, b"", ())
+        else:
+            await self._out.respond(200, frame)
 
 
 class LegacyHttp:
@@ -139,11 +148,6 @@ class LegacyHttp:
         if envelope.method == "initialize" and envelope.is_request and SESSION not in headers:
             await self._open(envelope, out, caller)
             return
-        if SESSION not in headers and _names_version(envelope):
-            # Not specified: -32022 would contradict the list of supported versions, which names this one.
-            id = envelope.id if isinstance(envelope.id, (int, str)) else None
-            await out.respond(400, error_frame(id, INVALID_PARAMS, "a version of this era needs initialize first"))
-            return
         owner = await self._find(headers, out, caller, envelope)
         if owner is None:
             return
@@ -154,13 +158,7 @@ class LegacyHttp:
         reply = HttpReply(owner, out)
         if prefers_sse(headers):
             reply.open()
-        frame = await owner.session.answer(envelope, reply)
-        if reply.stream is not None:
-            await reply.stream.finish(frame)
-        elif frame is None:
-            await out.respond(202, b"", ())
-        else:
-            await out.respond(200, frame)
+        await reply.finish(await owner.session.answer(envelope, reply))
 
     def _tell(self, owner: HttpSession, envelope: Envelope) -> None:
         if envelope.is_notification:
@@ -191,19 +189,33 @@ class LegacyHttp:
         self, headers: Mapping[bytes, bytes], out: Out, caller: Caller, envelope: Envelope | None = None
     ) -> HttpSession | None:
         """The session that the header names, when it is this caller's."""
-        id = envelope.id if envelope is not None and isinstance(envelope.id, (int, str)) else None
-        raw = headers.get(SESSION)
-        if raw is None:
-            await out.respond(400, error_frame(id, INVALID_REQUEST, "Mcp-Session-Id is missing: send initialize first"))
-            return None
-        name = raw.decode("latin-1")
+        name = headers.get(SESSION, b"").decode("latin-1")
         owner = self._sessions.get(name)
         if owner is None or owner.session.caller.subject != caller.subject:
-            await out.respond(404, error_frame(id, INVALID_REQUEST, "no such session: send initialize again"))
+            await self._lost(name, envelope, out)
             return None
         self._sessions.move_to_end(name)
         self._touch(owner)
         return owner
+
+    async def _lost(self, name: str, envelope: Envelope | None, out: Out) -> None:
+        """A request without a session that is this caller's."""
+        id = envelope.id if envelope is not None and isinstance(envelope.id, (int, str)) else None
+        if name:
+            ended = self._dispatcher.seal.made("session", name)
+            text = "the session has ended" if ended else "no such session"
+            await out.respond(404, error_frame(id, INVALID_REQUEST, f"{text}: send initialize again"))
+            return
+        try:
+            if envelope is not None and envelope.is_request:
+                # A modern `_meta` with a legacy version in it gets the answer that says so.
+                params = read_object(envelope.params)
+                if modern.VERSION_KEY.encode() in bytes(params.get("_meta", b"")):
+                    modern.check_meta(modern.read_meta(params), str(envelope.method))
+        except ProtocolError as error:
+            await out.respond(400, error_frame(id, error.code, error.message, error.data))
+            return
+        await out.respond(400, error_frame(id, INVALID_REQUEST, "Mcp-Session-Id is missing: send initialize first"))
 
     def _touch(self, owner: HttpSession) -> None:
         owner.used = asyncio.get_running_loop().time()
@@ -251,13 +263,7 @@ class LegacyHttp:
         job = answer_batch(owner.session, body, reply)
         if job is None:
             return False
-        frame = await job
-        if reply.stream is not None:
-            await reply.stream.finish(frame)
-        elif frame is None:
-            await out.respond(202, b"", ())
-        else:
-            await out.respond(200, frame)
+        await reply.finish(await job)
         return True
 
     def _make_room(self) -> bool:
@@ -288,14 +294,3 @@ class LegacyHttp:
         owners = [*self._sessions.values()]
         self._sessions.clear()
         await asyncio.gather(*(owner.close() for owner in owners), *self._ending)
-
-
-def _names_version(envelope: Envelope) -> bool:
-    """Whether a request carries the modern `_meta`, but with a legacy version in it."""
-    if not envelope.is_request or modern.VERSION_KEY.encode() not in bytes(envelope.params):
-        return False
-    try:
-        meta = modern.read_meta(read_object(envelope.params))
-    except ProtocolError:
-        return False
-    return meta is not None and meta.version in LEGACY

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from asyncio import FIRST_COMPLETED
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
 
+from rune.aio import spawn
 from rune.errors import (
     INVALID_PARAMS,
     INVALID_REQUEST,
@@ -26,12 +28,20 @@ from rune.protocol import jsonrpc
 from rune.protocol.jsonrpc import Envelope, Id, error_frame, note_frame, request_frame, result_frame
 from rune.protocol.legacy import negotiate, questions, results
 from rune.protocol.methods import LOG_LEVELS, METHODS, MODERN, TASKS
-from rune.protocol.modern import ACKNOWLEDGED, NO_META, Meta, missing_capability, read_meta
+from rune.protocol.modern import (
+    ACKNOWLEDGED,
+    NO_META,
+    VERSION_KEY,
+    Meta,
+    check_meta,
+    missing_capability,
+    read_meta,
+)
 from rune.request import Caller, Emit, Note, Params, Request, Result
 from rune.server.dispatch import Dispatcher
 from rune.server.legacy import tasks
-from rune.server.reply import Reply
-from rune.server.run import Ended, Guard, run, spawn
+from rune.server.reply import Reply, topic
+from rune.server.run import Ended, Guard, run
 
 log = logging.getLogger("rune.server")
 
@@ -48,16 +58,20 @@ _decode = msgspec.json.Decoder().decode
 class SessionEmit(Emit):
     """Notes of a call on their way to a legacy client."""
 
-    __slots__ = ("_reply", "_revision")
+    __slots__ = ("_id", "_reply", "_revision")
 
-    def __init__(self, reply: Reply, revision: str) -> None:
+    def __init__(self, reply: Reply, revision: str, id: Id) -> None:
         self._reply = reply
         self._revision = revision
+        self._id = id
 
     def __call__(self, note: Note) -> None:
+        self._push(note, f"{self._id} {note.method}")
+
+    def _push(self, note: Note, topic: str) -> None:
         old = results.downgrade_note(note.method, note.params, self._revision)
         if old is not None:
-            self._reply.push(note_frame(*old), old[0])
+            self._reply.push(note_frame(*old), topic)
 
     async def room(self) -> None:
         await self._reply.room()
@@ -72,12 +86,12 @@ class ListenEmit(SessionEmit):
     __slots__ = ("honoured",)
 
     def __init__(self, reply: Reply, revision: str) -> None:
-        super().__init__(reply, revision)
+        super().__init__(reply, revision, None)
         self.honoured: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
     def __call__(self, note: Note) -> None:
         if note.method != ACKNOWLEDGED:
-            super().__call__(note)
+            self._push(note, topic(note, jsonrpc.read_object(note.params)))
         elif not self.honoured.done():
             self.honoured.set_result(note.params)
 
@@ -163,6 +177,9 @@ class Session:
         if not self.revision:
             if method == "ping":
                 return b"{}"
+            # A modern `_meta` with a legacy version in it gets the answer that says so.
+            if VERSION_KEY.encode() in bytes(params.get("_meta", b"")):
+                check_meta(read_meta(params), method)
             raise ProtocolError(INVALID_REQUEST, "the session is not initialized", hint="send initialize first")
         if row is None or not row.legacy or not tasks.allowed(method, self.revision):
             raise ProtocolError(METHOD_NOT_FOUND, f"unknown method {method}")
@@ -188,7 +205,7 @@ class Session:
             own = read_meta(params)
             if own is not None and own.progress_token is not None:
                 meta = msgspec.structs.replace(meta, progress_token=own.progress_token)
-        return Request(method, params, id=id, meta=meta, caller=self.caller, emit=SessionEmit(reply, self.revision))
+        return Request(method, params, id=id, meta=meta, caller=self.caller, emit=SessionEmit(reply, self.revision, id))
 
     async def call(self, request: Request, reply: Reply) -> Result:
         """Ask the handler, and this client whatever the handler wants to know on the way.
@@ -197,7 +214,9 @@ class Session:
             RuneError: what the handler raises; TimedOut when the client does not answer.
         """
         for _ in range(ROUNDS):
-            result = await run(self._dispatcher.handler, request, Guard(self._dispatcher.timeout))
+            result = await run(
+                self._dispatcher.handler, request, Guard(self._dispatcher.timeout, self._dispatcher.running)
+            )
             if result.kind != "input_required":
                 return result
             try:
@@ -307,10 +326,11 @@ class Session:
             if len(self._listens) >= SUBSCRIPTIONS:
                 raise ProtocolError(INVALID_PARAMS, f"more than {SUBSCRIPTIONS} subscriptions in one session")
             honoured = self._listen(uri, {"resourceSubscriptions": [uri]})
-            async with asyncio.timeout(LISTEN_TIMEOUT):
-                if b"resourceSubscriptions" not in await honoured:
-                    self._unlisten(uri)
-                    raise ProtocolError(METHOD_NOT_FOUND, "resources/subscribe: nothing here can be subscribed to")
+            either: set[asyncio.Future[Any]] = {honoured, self._listens[uri]}
+            await asyncio.wait(either, timeout=LISTEN_TIMEOUT, return_when=FIRST_COMPLETED)
+            if not honoured.done() or b"resourceSubscriptions" not in honoured.result():
+                self._unlisten(uri)
+                raise ProtocolError(METHOD_NOT_FOUND, "resources/subscribe: nothing here can be subscribed to")
         return b"{}"
 
     def _unsubscribe(self, params: Params) -> bytes:

@@ -22,8 +22,8 @@ class SseWay:
     def __init__(self, writer: SseWriter) -> None:
         self._writer = writer
 
-    def write(self, frame: bytes, method: str) -> None:
-        self._writer.send(sse.encode(frame, event="message"), method)
+    def write(self, frame: bytes, topic: str) -> None:
+        self._writer.send(sse.encode(frame, event="message"), topic)
 
     async def room(self) -> None:
         await self._writer.room()
