@@ -65,7 +65,7 @@ class Rig:
     def said(self) -> str:
         """Its stderr so far."""
         self._log.seek(0)
-        return self._log.read().decode(errors="replace")
+        return self._log.read()[-6000:].decode(errors="replace")
 
     def healthy(self) -> bool:
         """Whether GET /health answers 200."""

@@ -106,6 +106,14 @@ async def hangs() -> str:
     return ""
 
 
+@server.tool
+async def holds(ctx: Context) -> str:
+    """Say that it runs, and never answer."""
+    await ctx.progress(1)
+    await asyncio.Event().wait()
+    return ""
+
+
 @server.tool(timeout=0.2)
 async def hangs_with_a_limit() -> str:
     """Never answer, and say how long that may take."""

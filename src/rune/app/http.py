@@ -8,10 +8,11 @@ import logging
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from functools import partial
+from time import monotonic
+from typing import Final
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from rune.app import Listen, dispatcher, stop_on_signal
 from rune.auth.guard import LOOPBACK, Gate
@@ -19,6 +20,7 @@ from rune.errors import ConfigError
 from rune.gateway import Gateway
 from rune.server.asgi import App
 from rune.server.endpoint import Endpoint
+from rune.server.fastlane import FastLane
 from rune.server.legacy.http import LegacyHttp
 from rune.server.legacy.sse import SseTransport
 
@@ -27,7 +29,7 @@ log = logging.getLogger("rune.server")
 GRACE: Final = 3
 """Seconds after which connections that still do not end are cut."""
 BACKLOG: Final = 2048
-GC_THRESHOLD: Final = (10_000, 20, 20)
+GC_THRESHOLD: Final = (2_000, 10, 10)
 
 
 def asgi(gateway: Gateway, listen: Listen | None = None) -> App:
@@ -40,50 +42,6 @@ def asgi(gateway: Gateway, listen: Listen | None = None) -> App:
     return App(Endpoint(dispatch, legacy, gate), SseTransport(dispatch), max_body=listen.max_body)
 
 
-class Cork:
-    """A transport that keeps the head of an answer until its body comes: one system call for both instead of two."""
-
-    __slots__ = ("_head", "_transport")
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        self._head = b""
-
-    def write(self, data: bytes) -> None:
-        """Write, or keep a head for a moment: nearly every answer has a body right behind it."""
-        if self._head:
-            data = self._head + data
-            self._head = b""
-        elif data.startswith(b"HTTP/1.1 200 "):
-            self._head = data
-            return
-        self._transport.write(data)
-
-    def flush(self) -> None:
-        """Write a head that has no body."""
-        if self._head:
-            self.write(b"")
-
-    def close(self) -> None:
-        self.flush()
-        self._transport.close()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-
-class HttpProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP/1.1 on a corked transport."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        self._cork = Cork(transport)
-        super().connection_made(self._cork)  # type: ignore[arg-type]
-
-    def on_response_complete(self) -> None:
-        self._cork.flush()
-        super().on_response_complete()
-
-
 class HttpServer(uvicorn.Server):
     """uvicorn, but open streams are told that the server stops before their connections are waited for."""
 
@@ -93,7 +51,7 @@ class HttpServer(uvicorn.Server):
                 app,
                 host=listen.host,
                 port=listen.port,
-                http=HttpProtocol,
+                http=partial(FastLane, app.endpoint, app.path.encode(), listen.max_body),  # type: ignore[arg-type]
                 ws="websockets-sansio",
                 ws_max_size=listen.max_body,
                 lifespan="off",
@@ -117,6 +75,15 @@ class HttpServer(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """The signals are those of `serve`."""
         yield
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second; connections are looked after once a second."""
+        if counter % 10 == 0:
+            now = monotonic()
+            for connection in tuple(self.server_state.connections):
+                if isinstance(connection, FastLane):
+                    connection.sweep(now)
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Say goodbye on every open stream, then let uvicorn wait for what is left."""

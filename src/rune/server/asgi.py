@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, MutableMapping
+from contextlib import suppress
 from typing import Any, Final, TypeAlias
 
 from rune.errors import INVALID_REQUEST, TimedOut, Unavailable
@@ -25,6 +26,8 @@ Send: TypeAlias = Callable[[Message], Coroutine[Any, Any, None]]
 MAX_BODY: Final = 4 * 1024 * 1024
 BODY_TIMEOUT: Final = 30.0
 """Seconds that a body may take to arrive."""
+DISCARD: Final = 64 * 1024 * 1024
+DISCARD_TIMEOUT: Final = 0.5
 PATIENCE: Final = 2.0
 """Seconds that requests in flight have when the server stops."""
 CLOSE: Final = (JSON, (b"connection", b"close"))
@@ -66,11 +69,11 @@ class App:
     """The ASGI application of one endpoint."""
 
     def __init__(self, endpoint: Endpoint, sse: SseTransport, *, path: str = "/mcp", max_body: int = MAX_BODY) -> None:
-        self._endpoint = endpoint
+        self.endpoint = endpoint
         self._sse = sse
         self._sockets: set[tuple[Duplex, WebSocketWire]] = set()
         self._reading: set[Guard] = set()
-        self._path = path
+        self.path = path
         self._max_body = max_body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -91,13 +94,13 @@ class App:
         if body is None:
             return
         path, method = scope["path"], scope["method"]
-        if path == self._path:
+        if path == self.path:
             if method == "POST":
-                await self._endpoint.post(headers, body, out)
+                await self.endpoint.post(headers, body, out)
             elif method == "GET":
-                await self._endpoint.get(headers, out)
+                await self.endpoint.get(headers, out)
             elif method == "DELETE":
-                await self._endpoint.delete(headers, out)
+                await self.endpoint.delete(headers, out)
             else:
                 text = f"{method} is not allowed"
                 await out.respond(405, error_frame(None, INVALID_REQUEST, text), method_not_allowed())
@@ -106,11 +109,11 @@ class App:
         elif path in self._sse.paths:
             await self._old(scope, headers, body, out)
         else:
-            await out.respond(404, b'{"error":"not found; the endpoint is %b"}' % self._path.encode())
+            await out.respond(404, b'{"error":"not found; the endpoint is %b"}' % self.path.encode())
 
     async def _old(self, scope: Scope, headers: Mapping[bytes, bytes], body: bytes, out: AsgiOut) -> None:
         """HTTP+SSE of the first revision."""
-        reason = self._endpoint.gate.refuse(headers)
+        reason = self.endpoint.gate.refuse(headers)
         if reason is not None:
             await out.respond(403, error_frame(None, INVALID_REQUEST, reason))
             return
@@ -121,45 +124,31 @@ class App:
         """The whole body; None when the exchange is over: too large (413), too slow (408), or the client is gone."""
         try:
             message = await guarded(receive(), Guard(BODY_TIMEOUT, self._reading), "the body")
-            if not message.get("more_body") and message["type"] == "http.request":
-                body: bytes = message.get("body", b"")
-                if len(body) <= self._max_body:
-                    return body
-            length = headers.get(b"content-length", b"0")
-            if not length.isdigit() or int(length) > self._max_body:
-                await self._too_large(out)
-                return None
-            rest = self._rest(message, receive)
-            joined = await guarded(rest, Guard(BODY_TIMEOUT, self._reading), "the body")
-            if joined is not None and len(joined) > self._max_body:
-                await self._too_large(out)
-                return None
-            return joined
-        except (TimedOut, Unavailable) as error:
-            status = 408 if isinstance(error, TimedOut) else 503
-            await out.respond(status, error_frame(None, INVALID_REQUEST, error.message), CLOSE)
-            return None
-
-    async def _rest(self, message: Message, receive: Receive) -> bytes | None:
-        """A body that comes in pieces, no longer than needed to see that it is too large; None when it was cut off."""
-        parts, size = [], 0
-        while True:
+            body: bytes = message.get("body", b"")
+            if message.get("more_body"):
+                length = headers.get(b"content-length", b"0")
+                limit = self._max_body if length.isdigit() and int(length) <= self._max_body else 0
+                message = await guarded(_rest(message, receive, limit), Guard(BODY_TIMEOUT, self._reading), "the body")
+                body = message.get("body", b"")
             if message["type"] == "http.disconnect":
                 return None
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
-            if size > self._max_body or not message.get("more_body"):
-                return b"".join(parts)
-            message = await receive()
-
-    async def _too_large(self, out: AsgiOut) -> None:
-        text = f"the body is larger than {self._max_body} bytes (server.max_body)"
-        await out.respond(413, error_frame(None, INVALID_REQUEST, text), CLOSE)
+            if len(body) <= self._max_body and not message.get("more_body"):
+                return body
+            if message.get("more_body"):
+                with suppress(TimedOut):
+                    await guarded(_discard(receive), Guard(DISCARD_TIMEOUT, self._reading), "the body")
+            text, status = f"the body is larger than {self._max_body} bytes (server.max_body)", 413
+        except TimedOut as error:
+            text, status = error.message, 408
+        except Unavailable as error:
+            text, status = error.message, 503
+        await out.respond(status, error_frame(None, INVALID_REQUEST, text), CLOSE)
+        return None
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         headers = once(scope["headers"])
-        if scope["path"] not in SOCKETS or headers is None or self._endpoint.gate.refuse(headers) is not None:
+        if scope["path"] not in SOCKETS or headers is None or self.endpoint.gate.refuse(headers) is not None:
             await send({"type": "websocket.close", "code": 1008})
             return
         protocol = "mcp" if "mcp" in scope.get("subprotocols", ()) else None
@@ -168,7 +157,7 @@ class App:
         duplexes: list[Duplex] = []
 
         def open_duplex(way: Way) -> Duplex:
-            duplexes.append(Duplex(self._endpoint.dispatcher, way, ANONYMOUS))
+            duplexes.append(Duplex(self.endpoint.dispatcher, way, ANONYMOUS))
             self._sockets.add((duplexes[0], wire))
             return duplexes[0]
 
@@ -181,13 +170,35 @@ class App:
         """The server stops: say so on every stream and socket, after what is in flight has had its time."""
         for guard in tuple(self._reading):
             guard.end("drain")
-        self._endpoint.dispatcher.drain()
-        await self._endpoint.dispatcher.settle(patience)
-        await self._endpoint.close()
+        self.endpoint.dispatcher.drain()
+        await self.endpoint.dispatcher.settle(patience)
+        await self.endpoint.close()
         await self._sse.close()
         for duplex, wire in tuple(self._sockets):
             await duplex.finish(0.5)
             await wire.stop()
+
+
+async def _rest(message: Message, receive: Receive, limit: int) -> Message:
+    """The messages of a body as one, read no further than needed to see that it is too large."""
+    parts, size = [], 0
+    while True:
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > limit or not message.get("more_body"):
+            return {**message, "body": b"".join(parts)}
+        message = await receive()
+
+
+async def _discard(receive: Receive) -> None:
+    """Read what is left of a body that is too large, within bounds: a client that is still writing would otherwise see
+    a broken connection instead of the answer."""
+    size = 0
+    while size < DISCARD:
+        message = await receive()
+        size += len(message.get("body", b""))
+        if not message.get("more_body"):
+            return
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

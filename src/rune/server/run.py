@@ -95,14 +95,18 @@ async def guarded(job: Coroutine[Any, Any, T], guard: Guard, what: str) -> T:
     Raises:
         TimedOut: when its time is over.
         Unavailable: when the server stops.
+        RuneError: when the job raises CancelledError of its own accord.
         Ended: when its client is gone.
     """
     try:
         return await _watched(job, guard)
     except asyncio.CancelledError:
-        if not guard.reason:
-            raise
         task = asyncio.current_task()
+        if not guard.reason:
+            if task is not None and task.cancelling():
+                raise
+            # Nobody has cancelled this request: the job let the end of something else of its own slip through.
+            raise RuneError(f"{what}: was cancelled from within") from None
         if task is not None:
             task.uncancel()
         match guard.reason:

@@ -7,16 +7,18 @@ from typing import Final
 
 LIMIT: Final = 1024
 """Notifications that may wait for one slow client."""
+BYTES: Final = 4 * 1024 * 1024
 
 
 class FrameQueue:
     """First in, first out. When it is full, a notification replaces the newest waiting one of its topic: the last
     progress of a call is worth more than the first. Responses and questions are never dropped."""
 
-    __slots__ = ("_frames", "dropped")
+    __slots__ = ("_frames", "_size", "dropped")
 
     def __init__(self) -> None:
         self._frames: deque[tuple[bytes, str]] = deque()
+        self._size = 0
         self.dropped = 0
 
     def __len__(self) -> int:
@@ -24,22 +26,33 @@ class FrameQueue:
 
     def push(self, frame: bytes, topic: str) -> None:
         """Add a frame; `topic` says what a notification is about, and is empty for everything that must arrive."""
-        if topic and len(self._frames) >= LIMIT:
+        if topic and self._frames and (len(self._frames) >= LIMIT or self._size + len(frame) > BYTES):
             self.dropped += 1
-            for index in range(len(self._frames) - 1, -1, -1):
-                if self._frames[index][1] == topic:
-                    del self._frames[index]
-                    break
-            else:
+            if not self._remove(topic):
                 return
         self._frames.append((frame, topic))
+        self._size += len(frame)
+
+    def _remove(self, topic: str) -> bool:
+        """Take out the newest frame of a topic."""
+        for index in range(len(self._frames) - 1, -1, -1):
+            if self._frames[index][1] == topic:
+                self._size -= len(self._frames[index][0])
+                del self._frames[index]
+                return True
+        return False
 
     def pop(self) -> bytes | None:
         """The oldest frame, None when there is none."""
-        return self._frames.popleft()[0] if self._frames else None
+        if not self._frames:
+            return None
+        frame, _ = self._frames.popleft()
+        self._size -= len(frame)
+        return frame
 
     def drain(self) -> list[bytes]:
         """All frames, oldest first."""
         frames = [frame for frame, _ in self._frames]
         self._frames.clear()
+        self._size = 0
         return frames

@@ -192,17 +192,17 @@ class LegacyHttp:
         name = headers.get(SESSION, b"").decode("latin-1")
         owner = self._sessions.get(name)
         if owner is None or owner.session.caller.subject != caller.subject:
-            await self._lost(name, envelope, out)
+            await self._lost(headers, envelope, out)
             return None
         self._sessions.move_to_end(name)
         self._touch(owner)
         return owner
 
-    async def _lost(self, name: str, envelope: Envelope | None, out: Out) -> None:
+    async def _lost(self, headers: Mapping[bytes, bytes], envelope: Envelope | None, out: Out) -> None:
         """A request without a session that is this caller's."""
         id = envelope.id if envelope is not None and isinstance(envelope.id, (int, str)) else None
-        if name:
-            ended = self._dispatcher.seal.made("session", name)
+        if SESSION in headers:
+            ended = self._dispatcher.seal.made("session", headers[SESSION].decode("latin-1"))
             text = "the session has ended" if ended else "no such session"
             await out.respond(404, error_frame(id, INVALID_REQUEST, f"{text}: send initialize again"))
             return
