@@ -241,8 +241,7 @@ async def test_tasks_are_heard_by_their_owner_alone() -> None:
             acknowledged = (await heard[subject].next())[1]
             assert acknowledged == {"notifications": {"taskIds": [id]} if subject == "ann" else {}}
             assert not task.done()
-        while not len(tasks.listeners):
-            await asyncio.sleep(0)
+        await asyncio.sleep(0.05)
         go.set()
         method, params = await heard["ann"].next()
         assert (method, params["taskId"], params["status"]) == ("notifications/tasks", id, "completed")

@@ -15,8 +15,7 @@ from rune import tasks as module
 from rune.errors import ProtocolError, RuneError
 from rune.protocol.methods import TASKS
 from rune.protocol.modern import Meta
-from rune.request import Caller, Note, Request, Result
-from rune.source import Filter
+from rune.request import Caller, Emit, Note, Request, Result
 from rune.store import MemoryStore, Store
 from rune.stores.sqlite import SqliteStore
 from rune.tasks import LEASE, Running, Tasks
@@ -199,21 +198,41 @@ async def test_each_caller_lists_its_own(tasks: Tasks) -> None:
         assert [task["taskId"] for task in value["tasks"]] == ids
 
 
-async def test_listeners_hear_every_change(tasks: Tasks) -> None:
-    heard: list[Note] = []
+class Heard(Emit):
+    def __init__(self) -> None:
+        self.notes: asyncio.Queue[Note] = asyncio.Queue()
+
+    def __call__(self, note: Note) -> None:
+        self.notes.put_nowait(note)
+
+
+async def test_listeners_hear_what_they_asked_for_in_any_process(store: Store) -> None:
     go = asyncio.Event()
 
     async def body(running: Running) -> Result:
         await go.wait()
         return DONE
 
-    id = (await tasks.create(CALL, "demo", body)).value["taskId"]
-    tasks.listeners.add(Filter(tasks=frozenset({id})), heard.append)
-    tasks.listeners.add(Filter(tasks=frozenset({"other"})), lambda note: pytest.fail(f"not asked for: {note}"))
-    go.set()
-    await until(tasks, id, "completed")
-    assert heard[-1].method == "notifications/tasks"
-    assert msgspec.json.decode(heard[-1].params)["result"] == DONE.value
+    async with Tasks(store) as here, Tasks(store) as there:
+        id = (await here.create(CALL, "demo", body)).value["taskId"]
+        other = (await here.create(CALL, "demo", body)).value["taskId"]
+        listening = []
+        for tasks in (here, there):
+            listen = ask("subscriptions/listen", notifications={"taskIds": [id]})
+            listen.emit = Heard()
+            listening.append((listen.emit, asyncio.create_task(tasks.listen(listen))))
+        await asyncio.sleep(0.1)
+        go.set()
+        await until(here, other, "completed")
+        for heard, task in listening:
+            async with asyncio.timeout(5):
+                note = await heard.notes.get()
+            assert note.method == "notifications/tasks"
+            value = msgspec.json.decode(note.params)
+            assert value["taskId"] == id and value["result"] == DONE.value
+            task.cancel()
+            await asyncio.wait([task])
+            assert heard.notes.empty()
 
 
 async def test_another_process_reaches_the_body(store: Store) -> None:

@@ -180,7 +180,7 @@ class Gateway:
         below = request.replace(params={**request.params, **raw}, emit=Wanted(request.emit, honoured))
         waits = [mount.source.handle(below.replace(target=Target(mount.source, ""))) for mount in self.mounts]
         if self.tasks is not None and honoured.tasks:
-            waits.append(self.tasks.listeners.serve(below))
+            waits.append(self.tasks.listen(below))
         if len(waits) == 1:
             return await waits[0]
         async with asyncio.TaskGroup() as group:

@@ -58,6 +58,10 @@ class Parking:
     def __len__(self) -> int:
         return len(self._calls)
 
+    def __bool__(self) -> bool:
+        """An empty one is one all the same."""
+        return True
+
     async def call(self, request: Request, source: str, body: Callable[[Parked], Awaitable[Result]]) -> Result:
         """Start a call of `source`, or go on with the one that the state of the request names.
 
@@ -79,10 +83,6 @@ class Parking:
             parked.request, parked.emit.target = request, request.emit
         return await self._attend(parked)
 
-    def holds(self, entry: Any) -> bool:
-        """Whether a call that a state names is parked here."""
-        return isinstance(entry, dict) and entry.get("call") in self._calls
-
     async def close(self) -> None:
         """Cancel all calls and wait, for a bounded time, until they are gone."""
         tasks = tuple(self._tasks)
@@ -101,12 +101,19 @@ class Parking:
         """
         if parked.id in self._calls:
             return
-        if self._owners[parked.owner] >= self.per_caller:
+        if self._owners[parked.owner] >= self.per_caller and not self._evict(parked.owner):
             raise Unavailable(f"{self.per_caller} calls of this caller wait for answers already (limit per_caller)")
         if len(self._calls) >= self.total:
             raise Unavailable(f"{self.total} calls wait for answers already (limit total)")
         self._calls[parked.id] = parked
         self._owners[parked.owner] += 1
+
+    def _evict(self, owner: str) -> bool:
+        """End the oldest call of this caller that nobody attends: its client has most likely given it up."""
+        oldest = next((call for call in self._calls.values() if call.owner == owner and not call.attended), None)
+        if oldest is not None:
+            self._expire(oldest)
+        return oldest is not None
 
     def _resume(self, request: Request, source: str, entry: Any) -> Parked:
         parked = self._calls.get(str(entry.get("call"))) if isinstance(entry, dict) else None

@@ -21,8 +21,8 @@ from rune.asking import check_answer
 from rune.errors import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, NotFound, ProtocolError, RuneError
 from rune.protocol.methods import TASKS
 from rune.protocol.modern import missing_capability
-from rune.request import Caller, Note, Request, Result
-from rune.source import Listeners
+from rune.request import Caller, Emit, Note, Request, Result
+from rune.source import Filter
 from rune.store import Store
 
 log = logging.getLogger("rune.tasks")
@@ -144,7 +144,6 @@ class Tasks:
     """All tasks of one process, and the answers to tasks/get, tasks/update and tasks/cancel for every one."""
 
     def __init__(self, store: Store, *, limit: int = 1000) -> None:
-        self.listeners = Listeners()
         self._store = store
         self._limit = limit
         self._running: dict[str, Running] = {}
@@ -207,12 +206,24 @@ class Tasks:
             record.updated = _now()
             record.alive = time.time()
             await self._store.set(_key(record.id), _pack(record), ttl=_seconds(record))
-            self._publish(record)
+            await self._store.publish(_changes(record.id), _encode(record.wire(whole=True)))
 
     async def owned(self, id: str, caller: Caller) -> bool:
         """Whether this caller may hear of a task."""
         record = await self._load(id)
         return record is not None and record.subject == caller.subject
+
+    async def listen(self, request: Request) -> Result:
+        """Tell a listen request what becomes of the tasks it names, wherever they run, until it is cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for id in Filter.of(request).tasks:
+                group.create_task(self._follow(id, request.emit))
+        raise AssertionError("a listen ends by cancellation")
+
+    async def _follow(self, id: str, emit: Emit) -> None:
+        async with self._store.subscribe(_changes(id)) as changes:
+            async for task in changes:
+                emit(Note("notifications/tasks", task))
 
     async def handle(self, request: Request) -> Result:
         """Answer a request about tasks.
@@ -320,10 +331,6 @@ class Tasks:
             for running in tuple(self._running.values()):
                 await self.save(running)
 
-    def _publish(self, record: Record) -> None:
-        if len(self.listeners):
-            self.listeners.publish(Note("notifications/tasks", _encode(record.wire(whole=True))))
-
 
 async def _hear(running: Running, wishes: AsyncIterator[bytes]) -> None:
     """What other processes want from a task."""
@@ -352,6 +359,10 @@ def _key(id: str) -> str:
 
 def _index(subject: str) -> str:
     return f"tasks/{subject}"
+
+
+def _changes(id: str) -> str:
+    return f"task/{id}/changes"
 
 
 def _channel(id: str) -> str:

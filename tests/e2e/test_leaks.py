@@ -304,13 +304,13 @@ async def test_no_task_is_left_in_the_loop(tmp_path: Path) -> None:
                 await visit(app, message, name)
             await visit(app, SPEAKER.message("subscriptions/listen", {"notifications": {"toolsListChanged": True}}), None)
             await visit(app, OLD.message("initialize", HELLO), None)
-        assert len(app._endpoint.legacy) == ROUNDS // 20
+        assert len(app.endpoint.legacy) == ROUNDS // 20
         async with asyncio.timeout(10):
-            while len(app._endpoint.legacy):
+            while len(app.endpoint.legacy):
                 await asyncio.sleep(IDLE / 4)
             while (left := asyncio.all_tasks() - before) and any("_tick" not in str(task.get_coro()) for task in left):
                 await asyncio.sleep(0.01)
-        assert not app._endpoint.dispatcher.listens
+        assert not app.endpoint.dispatcher.listens
         await app.close()
         gc.collect()
     assert not {task for task in asyncio.all_tasks() - before if not task.done() and "_tick" not in str(task.get_coro())}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from typing import Final
+from weakref import WeakSet
 
 from rune.auth.guard import Gate
 from rune.errors import INVALID_REQUEST, ProtocolError
@@ -30,7 +31,7 @@ class Endpoint:
         self.dispatcher = dispatcher
         self.legacy = legacy
         self.gate = gate
-        self._streams: set[SseWriter] = set()
+        self._streams: WeakSet[SseWriter] = WeakSet()
         self._ticker: asyncio.Task[None] | None = None
 
     async def post(self, headers: Mapping[bytes, bytes], body: bytes, out: Out, caller: Caller = ANONYMOUS) -> None:
@@ -94,8 +95,7 @@ class Endpoint:
     async def _tick(self) -> None:
         while self._streams:
             await asyncio.sleep(KEEP_ALIVE)
-            self._streams = {stream for stream in self._streams if not stream.closed}
-            for stream in self._streams:
+            for stream in tuple(self._streams):
                 stream.comment()
 
     async def close(self) -> None:

@@ -63,7 +63,7 @@ class Out(Protocol):
 class SseWriter:
     """Writes events to one client. The head goes out with the first event; an idle stream has no task of its own."""
 
-    __slots__ = ("_begun", "_out", "_pump", "_queue", "_room", "closed")
+    __slots__ = ("__weakref__", "_begun", "_out", "_pump", "_queue", "_room", "closed")
 
     def __init__(self, out: Out) -> None:
         self._out = out

@@ -32,8 +32,8 @@ class Lane:
     """One POST: a cycle for uvicorn, which fills `body` and calls `set`, and an Out for the endpoint."""
 
     __slots__ = (
-        "_gone", "_protocol", "_since", "_timer", "body", "disconnected", "headers", "keep_alive", "more_body", "queued",
-        "response_complete", "size", "started",
+        "_gone", "_protocol", "_since", "_timer", "body", "disconnected", "headers", "keep_alive", "more_body",
+        "queued", "response_complete", "size", "started",
     )  # fmt: skip
 
     def __init__(self, protocol: FastLane, headers: list[tuple[bytes, bytes]], keep_alive: bool) -> None:
