@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.broken import BROKEN, LISTS, OBJECTS, call
 from tests.rig import Rig, config, rig
-from tests.wire.client import Client, Refused, text_of, word
+from tests.wire.client import Client, text_of, word
 from tests.wire.duplex import Connection, DuplexClient, SocketLink, StdioLink
 from tests.wire.http import HttpClient
 from tests.wire.schemas import MODERN, check_frame
@@ -20,7 +21,6 @@ from tests.wire.schemas import MODERN, check_frame
 TOOLS = Path(__file__).with_name("badtools.py")
 CAP = 1024 * 1024
 SETTINGS = (f"max_body = {CAP}", "timeout = 1.5")
-DEEP = 100_000
 
 
 @pytest.fixture(scope="module")
@@ -42,69 +42,6 @@ async def fine(client: Client) -> None:
     """An ordinary call works."""
     text = word()
     assert await client.text("echo", text=text) == text
-
-
-def nested(opening: str, closing: str = "") -> str:
-    return opening * DEEP + "1" + closing * DEEP
-
-
-def request(params: str, method: str = "tools/call", id: str = "1") -> str:
-    return f'{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{params}}}'
-
-
-META = json.dumps(Client(MODERN).meta())
-CALL = f'{{"name":"anything","_meta":{META},"arguments":{{"value":%s}}}}'
-
-BROKEN: dict[str, tuple[bytes, tuple[int, ...]]] = {
-    "nothing": (b"", (-32700,)),
-    "half": (b'{"jsonrpc":"2.0","id":1,', (-32700,)),
-    "two": (b'{"jsonrpc":"2.0","id":1,"method":"ping"}{"x":1}', (-32700,)),
-    "trailing comma": (b'{"jsonrpc":"2.0","id":1,"method":"ping",}', (-32700,)),
-    "single quotes": (b"{'jsonrpc':'2.0'}", (-32700,)),
-    "no JSON": (b"GET / HTTP/1.1", (-32700,)),
-    "bad UTF-8": (b'{"jsonrpc":"2.0","id":1,"method":"p\xff"}', (-32700,)),
-    "bad UTF-8 in params": (request('{"name":"\xff"}').encode("latin-1"), (-32700,)),
-    "overlong UTF-8": (b'{"jsonrpc":"2.0","id":1,"method":"\xc0\xaf"}', (-32700,)),
-    "CESU surrogates": (b'{"jsonrpc":"2.0","id":1,"method":"\xed\xa0\x80"}', (-32700,)),
-    "UTF-16": ('{"jsonrpc":"2.0","id":1,"method":"ping"}'.encode("utf-16"), (-32700,)),
-    "BOM": (b'\xef\xbb\xbf{"jsonrpc":"2.0","id":1,"method":"ping"}', (-32700,)),
-    "NUL": (b'{"jsonrpc":"2.0"\0}', (-32700,)),
-    "NaN": (request(CALL % "NaN").encode(), (-32700,)),
-    "Infinity": (request(CALL % "-Infinity").encode(), (-32700,)),
-    "lone surrogate": (request(r'{"name":"\ud800","_meta":%s}' % META).encode(), (-32700, -32602, -32600, -32020)),
-    "lone surrogate in the method": (b'{"jsonrpc":"2.0","id":1,"method":"\\udfff"}', (-32700, -32600, -32601, -32020)),
-    "true": (b"true", (-32600,)),
-    "a number": (b"7", (-32600,)),
-    "a string": (b'"ping"', (-32600,)),
-    "null": (b"null", (-32600,)),
-    "an empty object": (b"{}", (-32600,)),
-    "version 1": (b'{"id":1,"method":"ping"}', (-32600,)),
-    "version 3": (b'{"jsonrpc":"3.0","id":1,"method":"ping"}', (-32600,)),
-    "id null": (b'{"jsonrpc":"2.0","id":null,"method":"ping"}', (-32600,)),
-    "id list": (b'{"jsonrpc":"2.0","id":[1],"method":"ping"}', (-32600,)),
-    "id true": (b'{"jsonrpc":"2.0","id":true,"method":"ping"}', (-32600,)),
-    "id fraction": (b'{"jsonrpc":"2.0","id":1.5,"method":"ping"}', (-32600,)),
-    "id huge": (b'{"jsonrpc":"2.0","id":%b,"method":"ping"}' % (b"9" * 5000), (-32600, -32700)),
-    "method number": (b'{"jsonrpc":"2.0","id":1,"method":7}', (-32600,)),
-    "params list": (request("[1]").encode(), (-32602, -32600, -32020)),
-    "params string": (request('"x"').encode(), (-32602, -32600, -32020)),
-    "params null": (request("null").encode(), (-32602, -32600, -32020)),
-    "both": (b'{"jsonrpc":"2.0","id":1,"result":{},"error":{"code":1,"message":""}}', (-32600,)),
-    "neither": (b'{"jsonrpc":"2.0","id":1}', (-32600,)),
-    "deep top": (nested("[", "]").encode(), (-32600, -32700)),
-    "deep open": (nested("[").encode(), (-32700,)),
-    "deep objects": (nested('{"a":', "}").encode(), (-32600, -32700)),
-    "deep id": (request("{}", id=nested("[", "]")).encode(), (-32600, -32700)),
-    "deep params": (request(nested('{"a":', "}")).encode(), (-32602, -32600, -32700, -32020)),
-    "deep name": (request('{"name":%s,"_meta":%s}' % (nested("[", "]"), META)).encode(), (-32602, -32700, -32020)),
-    "deep _meta": (request('{"name":"echo","_meta":%s}' % nested('{"a":', "}")).encode(), (-32602, -32700, -32020)),
-    "deep arguments": (request('{"name":"echo","_meta":%s,"arguments":%s}' % (META, nested("[", "]"))).encode(), (-32602, -32700, -32020)),
-    "deep state": (request('{"name":"echo","_meta":%s,"requestState":%s}' % (META, nested("[", "]"))).encode(), (-32602, -32700, -32020)),
-    "deep answers": (request('{"name":"echo","_meta":%s,"inputResponses":{"a":%s},"requestState":""}' % (META, nested("[", "]"))).encode(),
-                     (-32602, -32700, -32020)),
-    "empty batch": (b"[]", (-32600,)),
-    "batch": (b"[" + request("{}").encode() + b"]", (-32600,)),
-}  # fmt: skip
 
 
 async def refusal(client: Client, data: bytes) -> dict[str, Any]:
@@ -130,10 +67,16 @@ async def test_broken_messages(server: Rig, tmp_path: Path) -> None:
             for wire, client in everybody.items():
                 if not data and wire == "stdio":
                     continue  # an empty line is no message
-                allowed = codes if client.wire == "http" and client.modern else tuple(code for code in codes if code != -32020)
+                allowed = (
+                    codes
+                    if client.wire == "http" and client.modern
+                    else tuple(code for code in codes if code != -32020)
+                )
                 error = await refusal(client, data)
                 assert "error" in error, f"{name} on {wire}: {error}"
-                assert error["error"]["code"] in (*allowed, *((-32601,) if not client.modern else ())), f"{name} on {wire}: {error}"
+                assert error["error"]["code"] in (*allowed, *((-32601,) if not client.modern else ())), (
+                    f"{name} on {wire}: {error}"
+                )
                 check_frame(client.revision, error)
                 await fine(client)
     finally:
@@ -141,11 +84,20 @@ async def test_broken_messages(server: Rig, tmp_path: Path) -> None:
             await client.close()
 
 
-@pytest.mark.parametrize(
-    "value",
-    [nested("[", "]"), nested('{"a":', "}"), "9" * 5000, "1e999", "-0", "1e-400", r'"\ud800"', '{"a":1,"a":2}', '"' + "\\u0000" * 999 + '"'],
-    ids=["deep lists", "deep objects", "huge integer", "huge float", "minus zero", "tiny", "lone surrogate", "duplicate keys", "NULs"],
-)
+VALUES = {
+    "deep lists": LISTS,
+    "deep objects": OBJECTS,
+    "huge integer": "9" * 5000,
+    "huge float": "1e999",
+    "minus zero": "-0",
+    "tiny": "1e-400",
+    "lone surrogate": r'"\ud800"',
+    "duplicate keys": '{"a":1,"a":2}',
+    "NULs": '"' + r"\u0000" * 999 + '"',
+}
+
+
+@pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
 async def test_strange_arguments(server: Rig, tmp_path: Path, value: str) -> None:
     everybody = await clients(server, tmp_path)
     try:
@@ -169,7 +121,7 @@ async def test_duplicate_members_count_once(server: Rig) -> None:
     """Whichever of two names is checked is the one that is called."""
     client = HttpClient(server.url, MODERN)
     try:
-        body = request('{"name":"leaves","_meta":%s,"arguments":{"text":"a"},"name":"echo"}' % META).encode()
+        body = call('"arguments":{"text":"a"}', '"name":"echo"', name='"leaves"')
         for name in ("leaves", "echo"):
             status, answer, _ = await client.post(
                 body, **{"MCP-Protocol-Version": MODERN, "Mcp-Method": "tools/call", "Mcp-Name": name}
@@ -185,7 +137,9 @@ async def test_duplicate_members_count_once(server: Rig) -> None:
 def big(client: Client, size: int) -> bytes:
     """A call of exactly this size."""
     message = client.message("tools/call", {"name": "echo", "arguments": {"text": ""}}, id=7)
-    return json.dumps(message).replace('"text": ""', '"text": "%s"' % ("x" * (size - len(json.dumps(message))))).encode()
+    return (
+        json.dumps(message).replace('"text": ""', '"text": "%s"' % ("x" * (size - len(json.dumps(message))))).encode()
+    )
 
 
 async def test_a_body_over_the_cap(server: Rig) -> None:
@@ -225,8 +179,15 @@ def test_lengths_that_lie(server: Rig) -> None:
 
 
 def test_heads_that_are_no_heads(server: Rig) -> None:
-    for data in (b"\0" * 100, b"GET\r\n\r\n", b"POST /mcp HTTP/9.9\r\n\r\n", b"\x16\x03\x01\x02\x00\x01", b"GET /mcp HTTP/1.1\r\nbad header\r\n\r\n",
-                 b"POST http:// HTTP/1.1\r\nhost: localhost\r\n\r\n", b"GET /%ff%00 HTTP/1.1\r\nhost: localhost\r\n\r\n"):  # fmt: skip
+    for data in (
+        b"\0" * 100,
+        b"GET\r\n\r\n",
+        b"POST /mcp HTTP/9.9\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01",
+        b"GET /mcp HTTP/1.1\r\nbad header\r\n\r\n",
+        b"POST http:// HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        b"GET /%ff%00 HTTP/1.1\r\nhost: localhost\r\n\r\n",
+    ):
         answer = server.raw(data, 0.5)
         assert answer.startswith(b"HTTP/1.1 4"), (data, answer)
         assert server.healthy()

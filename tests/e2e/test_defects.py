@@ -213,7 +213,9 @@ async def test_d3_an_idle_session_makes_room_and_a_busy_one_does_not(server: Rig
 async def test_d4_a_middleware_that_repeats_the_request_does_not_make_it_spin(tmp_path: Path) -> None:
     calls = 0
     client = Client(MODERN)
-    message = client.message("tools/call", {"name": "marked", "arguments": {"key": word(), "what": "never", "seconds": 0.3}})
+    message = client.message(
+        "tools/call", {"name": "marked", "arguments": {"key": word(), "what": "never", "seconds": 0.3}}
+    )
     body = json.dumps(message).encode()
     sent: list[dict[str, Any]] = []
 

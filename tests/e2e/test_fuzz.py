@@ -1,4 +1,4 @@
-"""Random bytes and random JSON to the endpoint and to a shared connection: an error, a result or silence, never a crash."""
+"""Random bytes and random JSON to the endpoint and to a shared connection: an answer or silence, never a crash."""
 
 from __future__ import annotations
 
@@ -29,21 +29,53 @@ QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCh
 
 META = Client(MODERN).meta()
 NAMES = ["echo", "anything", "raises", "thing", "thing://1", "thing://{id}"]
-scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8) | st.sampled_from(NAMES)
-values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3), max_leaves=12)
-KEYS = ["name", "uri", "arguments", "cursor", "ref", "argument", "notifications", "taskId", "inputResponses", "requestState", "protocolVersion",
-        "capabilities", "level", "requestId", "task", "value"]  # fmt: skip
-metas = values | st.just(META) | st.builds(lambda extra: {**META, **extra}, st.dictionaries(st.sampled_from([*META, "progressToken"]), values, max_size=2))
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=8)
+    | st.sampled_from(NAMES)
+)
+values = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    max_leaves=12,
+)
+KEYS = (
+    "name uri arguments cursor ref argument notifications taskId inputResponses requestState protocolVersion capabilities "
+    "level requestId task value"
+).split()
+metas = (
+    values
+    | st.just(META)
+    | st.builds(
+        lambda extra: {**META, **extra}, st.dictionaries(st.sampled_from([*META, "progressToken"]), values, max_size=2)
+    )
+)
 params = values | st.builds(
-    lambda found, meta: {**found, "_meta": meta}, st.dictionaries(st.sampled_from(KEYS), values | st.sampled_from(REVISIONS), max_size=5), metas
+    lambda found, meta: {**found, "_meta": meta},
+    st.dictionaries(st.sampled_from(KEYS), values | st.sampled_from(REVISIONS), max_size=5),
+    metas,
 )
 # Listens last, and calls that hang are for other tests.
-methods = st.sampled_from([name for name in METHODS if name != "subscriptions/listen"] + ["notifications/cancelled", "notifications/initialized", "x"])
+methods = st.sampled_from(
+    [name for name in METHODS if name != "subscriptions/listen"]
+    + ["notifications/cancelled", "notifications/initialized", "x"]
+)
 messages = st.fixed_dictionaries(
     {"jsonrpc": st.just("2.0") | values, "method": methods | values},
-    optional={"id": st.integers(-5, 5) | st.text(max_size=3) | values, "params": params, "result": values, "error": values, "x": values},
+    optional={
+        "id": st.integers(-5, 5) | st.text(max_size=3) | values,
+        "params": params,
+        "result": values,
+        "error": values,
+        "x": values,
+    },
 )
-jsons = st.one_of(messages, messages, values, st.lists(messages, max_size=3)).map(lambda value: json.dumps(value).encode())
+jsons = st.one_of(messages, messages, values, st.lists(messages, max_size=3)).map(
+    lambda value: json.dumps(value).encode()
+)
 
 
 @st.composite
@@ -59,8 +91,31 @@ def broken(draw: st.DrawFn) -> bytes:
 frames = st.one_of(jsons, broken(), st.binary(max_size=200))
 tokens = st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=20)
 headers = st.dictionaries(
-    st.sampled_from(["mcp-protocol-version", "mcp-method", "mcp-name", "mcp-session-id", "mcp-param-x", "accept", "last-event-id", "origin"]),
-    tokens | st.sampled_from([*REVISIONS, *METHODS, *NAMES, "=?base64?Zm9v?=", "=?base64?!?=", "text/event-stream", "http://localhost", "*/*"]),
+    st.sampled_from(
+        [
+            "mcp-protocol-version",
+            "mcp-method",
+            "mcp-name",
+            "mcp-session-id",
+            "mcp-param-x",
+            "accept",
+            "last-event-id",
+            "origin",
+        ]
+    ),
+    tokens
+    | st.sampled_from(
+        [
+            *REVISIONS,
+            *METHODS,
+            *NAMES,
+            "=?base64?Zm9v?=",
+            "=?base64?!?=",
+            "text/event-stream",
+            "http://localhost",
+            "*/*",
+        ]
+    ),
     max_size=5,
 )
 
@@ -90,7 +145,9 @@ def test_the_http_endpoint(exchanges: list[tuple[bytes, dict[str, str]]]) -> Non
         app = asgi(gateway, Listen(timeout=1))
         for body, extra in exchanges:
             method = {0: "GET", 1: "DELETE"}.get(len(body) % 13, "POST")
-            async with exchange(app, method, body, {"host": "localhost", "content-type": "application/json", **extra}) as sent:
+            async with exchange(
+                app, method, body, {"host": "localhost", "content-type": "application/json", **extra}
+            ) as sent:
                 status = sent[0]["status"]
                 content = b"".join(event.get("body", b"") for event in sent[1:])
                 assert status in (200, 202, 204, 400, 403, 404, 405, 406), (status, content)
@@ -134,16 +191,26 @@ def test_a_shared_connection(data: list[bytes], revision: str | None) -> None:
         async with MemoryWire(lambda way: Duplex(dispatch, way)) as wire:
             if revision is not None:
                 hello = {"protocolVersion": revision, "capabilities": {}, "clientInfo": {"name": "x", "version": "1"}}
-                wire.send(json.dumps({"jsonrpc": "2.0", "id": "hello", "method": "initialize", "params": hello}).encode())
+                wire.send(
+                    json.dumps({"jsonrpc": "2.0", "id": "hello", "method": "initialize", "params": hello}).encode()
+                )
                 assert json.loads(await wire.receive())["result"]["protocolVersion"] == revision
             for each in data:
                 wire.send(each)
             # Whatever came before, this one is answered.
-            wire.send(json.dumps({"jsonrpc": "2.0", "id": "last", "method": "server/discover", "params": {"_meta": META}}).encode())
+            wire.send(
+                json.dumps(
+                    {"jsonrpc": "2.0", "id": "last", "method": "server/discover", "params": {"_meta": META}}
+                ).encode()
+            )
             while True:
                 frame = json.loads(await wire.receive())
                 judge(frame)
-                if not isinstance(frame, list) and frame.get("id") == "last" and "supportedVersions" in frame.get("result", {}):
+                if (
+                    not isinstance(frame, list)
+                    and frame.get("id") == "last"
+                    and "supportedVersions" in frame.get("result", {})
+                ):
                     return
 
     run(use)
@@ -153,6 +220,7 @@ def test_a_shared_connection(data: list[bytes], revision: str | None) -> None:
 @given(st.binary(max_size=300), st.lists(st.integers(1, 50), max_size=10))
 def test_lines_however_they_are_cut(data: bytes, cuts: list[int]) -> None:
     """Whole or in pieces, the same frames come out; what is too long is reported once for each line."""
+
     class Peer:
         def __init__(self) -> None:
             self.frames: list[bytes] = []

@@ -82,7 +82,10 @@ def post(message: dict[str, Any], name: str | None = None, session: str | None =
         headers |= {"MCP-Protocol-Version": MODERN, "Mcp-Method": message["method"]}
         if name is not None:
             headers["Mcp-Name"] = name
-    return b"POST /mcp HTTP/1.1\r\n%b\r\n%b" % ("".join(f"{key}: {value}\r\n" for key, value in headers.items()).encode(), body)
+    return b"POST /mcp HTTP/1.1\r\n%b\r\n%b" % (
+        "".join(f"{key}: {value}\r\n" for key, value in headers.items()).encode(),
+        body,
+    )
 
 
 def call(name: str, **arguments: Any) -> bytes:
@@ -163,7 +166,9 @@ async def sockets(server: Rig) -> None:
         await said(reader, b"serverInfo")
         writer.write(frame(SPEAKER.message("subscriptions/listen", {"notifications": {"toolsListChanged": True}})))
         await said(reader, b"acknowledged")
-        writer.write(frame(SPEAKER.message("tools/call", {"name": "holds", "arguments": {}}, meta={"progressToken": 1})))
+        writer.write(
+            frame(SPEAKER.message("tools/call", {"name": "holds", "arguments": {}}, meta={"progressToken": 1}))
+        )
         await said(reader, b"notifications/progress")
 
 
@@ -200,7 +205,9 @@ async def come_and_go(server: Rig, rounds: int) -> None:
 
 def quiet(server: Rig, descriptors: int) -> None:
     """All visitors are forgotten, and sessions are over."""
-    assert settled(lambda: server.descriptors, descriptors, 10), f"{server.descriptors} descriptors, {descriptors} before"
+    assert settled(lambda: server.descriptors, descriptors, 10), (
+        f"{server.descriptors} descriptors, {descriptors} before"
+    )
 
 
 async def resting(server: Rig) -> int:
@@ -300,9 +307,13 @@ async def test_no_task_is_left_in_the_loop(tmp_path: Path) -> None:
         before = asyncio.all_tasks()
         for _ in range(ROUNDS // 20):
             for name, arguments in (("echo", {"text": "x"}), ("holds", {}), ("drips", {"count": 3, "size": 9})):
-                message = SPEAKER.message("tools/call", {"name": name, "arguments": arguments}, meta={"progressToken": 1})
+                message = SPEAKER.message(
+                    "tools/call", {"name": name, "arguments": arguments}, meta={"progressToken": 1}
+                )
                 await visit(app, message, name)
-            await visit(app, SPEAKER.message("subscriptions/listen", {"notifications": {"toolsListChanged": True}}), None)
+            await visit(
+                app, SPEAKER.message("subscriptions/listen", {"notifications": {"toolsListChanged": True}}), None
+            )
             await visit(app, OLD.message("initialize", HELLO), None)
         assert len(app.endpoint.legacy) == ROUNDS // 20
         async with asyncio.timeout(10):
@@ -310,10 +321,12 @@ async def test_no_task_is_left_in_the_loop(tmp_path: Path) -> None:
                 await asyncio.sleep(IDLE / 4)
             while (left := asyncio.all_tasks() - before) and any("_tick" not in str(task.get_coro()) for task in left):
                 await asyncio.sleep(0.01)
-        assert not app.endpoint.dispatcher.listens
+        assert not app.endpoint.dispatcher.running
         await app.close()
         gc.collect()
-    assert not {task for task in asyncio.all_tasks() - before if not task.done() and "_tick" not in str(task.get_coro())}
+    assert not {
+        task for task in asyncio.all_tasks() - before if not task.done() and "_tick" not in str(task.get_coro())
+    }
 
 
 async def visit(app: Any, message: dict[str, Any], name: str | None) -> None:
@@ -335,6 +348,12 @@ async def visit(app: Any, message: dict[str, Any], name: str | None) -> None:
         if event["type"] == "http.response.body":
             seen.set()
 
-    scope = {"type": "http", "method": "POST", "path": "/mcp", "query_string": b"", "headers": [(key.lower(), value) for key, value in lines]}
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/mcp",
+        "query_string": b"",
+        "headers": [(key.lower(), value) for key, value in lines],
+    }
     async with asyncio.timeout(5):
         await app(scope, receive, send)

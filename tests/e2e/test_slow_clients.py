@@ -1,4 +1,4 @@
-"""Clients that send slowly, read slowly or not at all: they wait for themselves, nobody else does, and memory is bounded."""
+"""Clients that send slowly, read slowly or not at all: nobody else waits for them, and memory is bounded."""
 
 from __future__ import annotations
 
@@ -53,8 +53,17 @@ async def fine(client: Client) -> None:
 def post(message: dict[str, Any], **headers: str) -> bytes:
     """The bytes of a POST."""
     body = json.dumps(message).encode()
-    known = {"Host": "localhost", "Content-Type": "application/json", "Content-Length": str(len(body)), "Accept": "text/event-stream", **headers}
-    return b"POST /mcp HTTP/1.1\r\n%b\r\n%b" % ("".join(f"{key}: {value}\r\n" for key, value in known.items()).encode(), body)
+    known = {
+        "Host": "localhost",
+        "Content-Type": "application/json",
+        "Content-Length": str(len(body)),
+        "Accept": "text/event-stream",
+        **headers,
+    }
+    return b"POST /mcp HTTP/1.1\r\n%b\r\n%b" % (
+        "".join(f"{key}: {value}\r\n" for key, value in known.items()).encode(),
+        body,
+    )
 
 
 def deaf(server: Rig, data: bytes) -> socket.socket:
@@ -94,11 +103,15 @@ async def test_heads_and_bodies_that_come_byte_by_byte(server: Rig) -> None:
             connection.close()
 
 
-@pytest.mark.parametrize(("name", "arguments"), [("floods", {"count": 5000, "size": 20_000}), ("drips", {"count": 5000, "size": 20_000})])
+@pytest.mark.parametrize(
+    ("name", "arguments"), [("floods", {"count": 5000, "size": 20_000}), ("drips", {"count": 5000, "size": 20_000})]
+)
 async def test_a_stream_that_nobody_reads(server: Rig, name: str, arguments: dict[str, int]) -> None:
     async with other(server) as client:
         before = server.rss
-        connections = [deaf(server, call(name, {META + "logLevel": "error", "progressToken": 1}, **arguments)) for _ in range(2)]
+        connections = [
+            deaf(server, call(name, {META + "logLevel": "error", "progressToken": 1}, **arguments)) for _ in range(2)
+        ]
         try:
             for _ in range(30):
                 await fine(client)
@@ -112,7 +125,9 @@ async def test_a_stream_that_nobody_reads(server: Rig, name: str, arguments: dic
 async def test_a_listen_that_nobody_reads(server: Rig) -> None:
     async with other(server) as client:
         message = Client(MODERN).message("subscriptions/listen", {"notifications": {"resourceSubscriptions": [URI]}})
-        connection = deaf(server, post(message, **{"MCP-Protocol-Version": MODERN, "Mcp-Method": "subscriptions/listen"}))
+        connection = deaf(
+            server, post(message, **{"MCP-Protocol-Version": MODERN, "Mcp-Method": "subscriptions/listen"})
+        )
         try:
             await asyncio.to_thread(connection.recv, 100)
             before = server.rss
@@ -127,8 +142,8 @@ async def test_a_legacy_stream_that_nobody_reads(server: Rig) -> None:
         old = HttpClient(server.url, "2025-11-25")
         await old.initialize()
         await old.request("resources/subscribe", {"uri": URI})
-        head = f"GET /mcp HTTP/1.1\r\nHost: localhost\r\nMcp-Session-Id: {old.session}\r\nAccept: text/event-stream\r\n\r\n"
-        connection = deaf(server, head.encode())
+        headers = f"Host: localhost\r\nMcp-Session-Id: {old.session}\r\nAccept: text/event-stream\r\n"
+        connection = deaf(server, f"GET /mcp HTTP/1.1\r\n{headers}\r\n".encode())
         try:
             await asyncio.to_thread(connection.recv, 100)
             before = server.rss
@@ -140,8 +155,8 @@ async def test_a_legacy_stream_that_nobody_reads(server: Rig) -> None:
 
 
 UPGRADE = (
-    b"GET /mcp HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-    b"Sec-WebSocket-Protocol: mcp\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    b"GET /mcp HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: mcp\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 )
 
 

@@ -108,7 +108,9 @@ async def test_what_another_process_wants_reaches_the_body(house: House) -> None
         with pytest.raises(Refused) as refused:
             await ask(two, "tasks/update", taskId=id, inputResponses={question: {"action": "maybe"}})
         assert refused.value.code == -32602
-        await ask(two, "tasks/update", taskId=id, inputResponses={question: {"action": "accept", "content": {"a": said}}})
+        await ask(
+            two, "tasks/update", taskId=id, inputResponses={question: {"action": "accept", "content": {"a": said}}}
+        )
         assert text_of((await until(two, id, *TERMINAL))["result"]) == f"accept:{said}"
         key = word()
         id = await begin(one, "later", key=key, text="x")
@@ -190,7 +192,10 @@ async def test_a_question_outlives_a_restart_where_the_tool_replays(house: House
         asked = await one.request("tools/call", params)
         (question,) = asked["inputRequests"]
         first.kill()
-        answers = {"inputResponses": {question: {"action": "accept", "content": {"f": "x"}}}, "requestState": asked["requestState"]}
+        answers = {
+            "inputResponses": {question: {"action": "accept", "content": {"f": "x"}}},
+            "requestState": asked["requestState"],
+        }
         result = await house.client(house.server()).request("tools/call", {**params, **answers})
         assert text_of(result) == "accept:x"
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 import pytest_asyncio
+import uvicorn
 
 from rune.app import Listen, dispatcher
+from rune.app.http import asgi
 from rune.build import build
 from rune.config.files import read_toml
+from rune.server.asgi import App
 from rune.server.duplex import Duplex
 from rune.wires.memory import MemoryWire
 from tests.rig import Rig, config, rig
@@ -42,6 +46,7 @@ class Kind(NamedTuple):
 
 KINDS = [
     *(Kind("http", revision) for revision in (MODERN, "2025-11-25", "2025-06-18", "2025-03-26")),
+    *(Kind("asgi", revision) for revision in (MODERN, "2025-11-25", "2025-03-26")),
     *(Kind("ws", revision) for revision in (MODERN, "2025-11-25", "2025-06-18")),
     *(Kind("stdio", revision) for revision in (MODERN, *LEGACY)),
     *(Kind("mixed-ws", revision) for revision in (MODERN, "2025-11-25")),
@@ -60,6 +65,7 @@ class Wires:
         self._stack = stack
         self._kept: dict[Kind, Client] = {}
         self._memory: Callable[[], Connection] | None = None
+        self._asgi = ""
 
     async def client(self, kind: Kind, capabilities: Mapping[str, Any] | None = None) -> Client:
         """A client that has shaken hands. Without own capabilities it may be one that others have used before."""
@@ -70,8 +76,9 @@ class Wires:
         return await self._fresh(kind, capabilities)
 
     async def _fresh(self, kind: Kind, capabilities: Mapping[str, Any] | None) -> Client:
-        if kind.wire == "http":
-            client: Client = HttpClient(self.server.url, kind.revision, capabilities)
+        if kind.wire in ("http", "asgi"):
+            url = self.server.url if kind.wire == "http" else await self.asgi()
+            client: Client = HttpClient(url, kind.revision, capabilities)
         else:
             connection = await self._connection(kind.wire)
             if kind.wire.startswith("mixed"):
@@ -106,8 +113,48 @@ class Wires:
             self._memory = lambda: Connection(MemoryLink(MemoryWire(lambda way: Duplex(dispatch, way))))
         return self._memory()
 
+    async def asgi(self) -> str:
+        """The URL of the plain ASGI app, as any ASGI server would run it."""
+        if not self._asgi:
+            gateway = await self._stack.enter_async_context(build(read_toml(self.path, {})))
+            await self._stack.enter_async_context(gateway)
+            self._asgi = await self._stack.enter_async_context(
+                mounted(asgi(gateway, Listen(timeout=30, max_body=2**20)))
+            )
+        return self._asgi
+
     async def close(self) -> None:
         await asyncio.gather(*(client.close() for client in self._kept.values()))
+
+
+class Quiet(uvicorn.Server):
+    """Signals are the test runner's."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@asynccontextmanager
+async def mounted(app: App) -> AsyncIterator[str]:
+    """An ASGI app on a port, with another HTTP implementation than `rune serve` uses."""
+    # With the protocol named, or asyncio does not set TCP_NODELAY and every answer waits 40 ms.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
+    settings = uvicorn.Config(
+        app, http="h11", lifespan="on", log_config=None, log_level="critical", timeout_graceful_shutdown=5
+    )
+    server = Quiet(settings)
+    serving = asyncio.create_task(server.serve([listener]))
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/mcp"
+        await app.close()
+    finally:
+        server.should_exit = True
+        async with asyncio.timeout(10):
+            await serving
+        listener.close()
 
 
 @pytest.fixture(scope="session")

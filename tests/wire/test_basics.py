@@ -1,4 +1,4 @@
-"""What every client does, on every wire in every revision: handshake, lists, calls, reads, prompts, completion, errors."""
+"""What every client does, on every wire in every revision: handshake, lists, calls, reads, prompts, errors."""
 
 from __future__ import annotations
 

@@ -143,8 +143,12 @@ async def test_half_an_array(connect: Connect) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/ws", "/mcp"])
-@pytest.mark.parametrize(("offered", "chosen"), [(("mcp",), "mcp"), (("other", "mcp"), "mcp"), ((), None), (("other",), None)])
-async def test_the_paths_and_the_subprotocol(server: Rig, path: str, offered: tuple[str, ...], chosen: str | None) -> None:
+@pytest.mark.parametrize(
+    ("offered", "chosen"), [(("mcp",), "mcp"), (("other", "mcp"), "mcp"), ((), None), (("other",), None)]
+)
+async def test_the_paths_and_the_subprotocol(
+    server: Rig, path: str, offered: tuple[str, ...], chosen: str | None
+) -> None:
     link = await SocketLink.open(f"ws://127.0.0.1:{server.port}{path}", offered)
     assert link.socket.protocol == chosen
     client = DuplexClient(Connection(link), MODERN)
@@ -217,7 +221,9 @@ async def test_frames_that_come_in_pieces_and_in_heaps(wire_config: Path) -> Non
         client = DuplexClient(connection, MODERN)
         assert isinstance(connection.link, StdioLink)
         text = "ü" * 50_000 + word()
-        message = json.dumps(client.message("tools/call", {"name": "echo", "arguments": {"text": text}}), ensure_ascii=False).encode()
+        message = json.dumps(
+            client.message("tools/call", {"name": "echo", "arguments": {"text": text}}), ensure_ascii=False
+        ).encode()
         for start in range(0, len(message), 30_001):
             connection.link.write(message[start : start + 30_001])
             await connection.link._stdin.drain()

@@ -238,7 +238,9 @@ async def test_older_revisions_have_no_tasks(connect: Connect) -> None:
                 await client.request(method, {"taskId": "x"})
             assert refused.value.code == -32601
         key = word()
-        exchange = await client.open("tools/call", {"name": "later", "arguments": {"key": key, "text": key}, "task": {}})
+        exchange = await client.open(
+            "tools/call", {"name": "later", "arguments": {"key": key, "text": key}, "task": {}}
+        )
         assert await client.text("marked", key=key, what="started", seconds=5) == "true"
         await client.text("mark", key=key, what="go")
         assert text_of(await exchange.result()) == key

@@ -1,4 +1,4 @@
-"""The server under test: every tool here does what its arguments say, so that no expected value is written down twice."""
+"""The server under test: its tools do what their arguments say, so that no expected value is written down twice."""
 
 from __future__ import annotations
 
