@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, Self
@@ -172,24 +172,29 @@ class Gateway:
 
     async def _listen(self, request: Request) -> Result:
         """Pass the wish to every source; the acknowledgement names what will be honoured."""
-        wanted = Filter.of(request)
-        view = await self.router.view(request)
-        honoured = await self._honour(wanted, view, request)
-        request.emit(Note(ACKNOWLEDGED, jsonrpc.encode({"notifications": honoured.wire()})))
-        raw = {"notifications": msgspec.Raw(jsonrpc.encode(honoured.wire()))}
-        below = request.replace(params={**request.params, **raw}, emit=Wanted(request.emit, honoured))
+        waits = await self._wishes(request)
+        del request
+        if len(waits) == 1:
+            return await waits.pop()
+        async with asyncio.TaskGroup() as group:
+            if not waits:
+                await asyncio.get_running_loop().create_future()
+            while waits:
+                group.create_task(_quietly(waits.pop()))
+        # Every source has let go of it: nothing more will come.
+        return Result.of({})
+
+    async def _wishes(self, request: Request) -> list[Coroutine[Any, Any, Result]]:
+        """What must be awaited for a listen: its part at each source."""
+        honoured = await self._honour(Filter.of(request), await self.router.view(request), request)
+        wire = jsonrpc.encode(honoured.wire())
+        request.emit(Note(ACKNOWLEDGED, b'{"notifications":%b}' % wire))
+        params = {**request.params, "notifications": msgspec.Raw(wire)}
+        below = request.replace(params=params, emit=Wanted(request.emit, honoured))
         waits = [mount.source.handle(below.replace(target=Target(mount.source, ""))) for mount in self.mounts]
         if self.tasks is not None and honoured.tasks:
             waits.append(self.tasks.listen(below))
-        if len(waits) == 1:
-            return await waits[0]
-        async with asyncio.TaskGroup() as group:
-            for wait in waits:
-                group.create_task(_quietly(wait))
-            if not waits:
-                await asyncio.get_running_loop().create_future()
-        # Every source has let go of it: nothing more will come.
-        return Result.of({})
+        return waits
 
     async def _honour(self, wanted: Filter, view: View, request: Request) -> Filter:
         known = [catalog for catalog in view.catalogs if catalog is not None]
@@ -224,7 +229,7 @@ class Wanted(Emit):
         await self._emit.room()
 
 
-async def _quietly(wait: Awaitable[Result]) -> None:
+async def _quietly(wait: Coroutine[Any, Any, Result]) -> None:
     """One source that cannot listen does not end the others."""
     try:
         await wait

@@ -87,9 +87,10 @@ def _deep() -> Any:
 
 VALUES: dict[str, Any] = {
     "object": object, "strange": Strange, "function": lambda: len, "ring": _ring, "deep": _deep,
-    "nan": lambda: float("nan"), "inf": lambda: [float("inf")], "surrogate": lambda: "\udc80", "keys": lambda: {(1, 2): 3}, "huge": lambda: 10**400,
-    "complex": lambda: 1j, "half": lambda: {"content": [{"type": "text"}]}, "foreign": lambda: {"content": "no list"},
-    "coroutine": lambda: {"a": {1, "b"}}, "memory": lambda: memoryview(b"x"),
+    "nan": lambda: float("nan"), "inf": lambda: [float("inf")], "surrogate": lambda: "\udc80",
+    "keys": lambda: {(1, 2): 3}, "huge": lambda: 10**400, "complex": lambda: 1j, "set": lambda: {"a": {1, "b"}},
+    "half": lambda: {"content": [{"type": "text"}]}, "foreign": lambda: {"content": "no list"},
+    "memory": lambda: memoryview(b"x"),
 }  # fmt: skip
 
 

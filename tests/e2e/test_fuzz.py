@@ -42,10 +42,11 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
     max_leaves=12,
 )
-KEYS = (
-    "name uri arguments cursor ref argument notifications taskId inputResponses requestState protocolVersion capabilities "
-    "level requestId task value"
-).split()
+KEYS = [
+    "name", "uri", "arguments", "cursor", "ref", "argument", "notifications", "taskId", "inputResponses",
+    "requestState",
+    "protocolVersion", "capabilities", "level", "requestId", "task", "value",
+]  # fmt: skip
 metas = (
     values
     | st.just(META)

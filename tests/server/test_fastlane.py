@@ -1,12 +1,13 @@
-"""The fast lane over real sockets: what HTTP/1.1 allows on one connection, and clients that are slow or leave."""
+"""The fast lane on real sockets: pipelining, bodies of every kind, slow and broken clients, an endpoint that fails."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from contextlib import suppress
+from typing import Any
 
 import pytest
 
@@ -16,243 +17,239 @@ from rune.app.http import HttpServer, asgi, bind
 from rune.gateway import Gateway
 from rune.router import Mount
 from rune.server import fastlane
-from rune.server.fastlane import FastLane
+from tests.wire.client import Client, word
+from tests.wire.schemas import MODERN
 
-DEADLINE = 10
-LIMIT = 100_000
-
-
-def post(text: str, id: int = 1, *, version: str = "1.1", tool: str = "echo", extra: str = "") -> bytes:
-    meta = {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}}
-    params = {"name": tool, "arguments": {"text": text}, "_meta": meta}
-    body = json.dumps({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params}).encode()
-    return (
-        f"POST /mcp HTTP/{version}\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-        f"MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\nMcp-Name: {tool}\r\n{extra}"
-        f"Content-Length: {len(body)}\r\n\r\n"
-    ).encode() + body
+LIMIT = 20_000
+KEEP_ALIVE = 1
+SPEAKER = Client(MODERN)
 
 
-@dataclass
-class Client:
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
-
-    def send(self, data: bytes) -> None:
-        self.writer.write(data)
-
-    async def answer(self) -> tuple[int, dict[str, str], bytes]:
-        """The next response with a content-length."""
-        async with asyncio.timeout(DEADLINE):
-            head = (await self.reader.readuntil(b"\r\n\r\n")).decode()
-            lines = head.split("\r\n")
-            headers = dict(line.lower().split(": ", 1) for line in lines[1:] if line)
-            body = await self.reader.readexactly(int(headers["content-length"]))
-        return int(lines[0].split()[1]), headers, body
-
-    async def text(self) -> str:
-        status, _, body = await self.answer()
-        assert status == 200, body
-        text: str = json.loads(body)["result"]["content"][0]["text"]
-        return text
-
-    async def end(self) -> bytes:
-        async with asyncio.timeout(DEADLINE):
-            return await self.reader.read()
-
-
-@dataclass
 class House:
-    port: int
-    server: HttpServer
-    started: asyncio.Event = field(default_factory=asyncio.Event)
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
-    release: asyncio.Event = field(default_factory=asyncio.Event)
+    """A server in this loop."""
 
+    def __init__(self, port: int, server: HttpServer, app: Any) -> None:
+        self.port = port
+        self.server = server
+        self.app = app
 
-@asynccontextmanager
-async def serving(listen: Listen) -> AsyncIterator[House]:
-    tools = Server("demo")
-    listener = bind("127.0.0.1", 0)
-
-    @tools.tool
-    async def echo(text: str) -> str:
-        return text
-
-    @tools.tool
-    async def waits(text: str) -> str:
-        house.started.set()
+    async def ask(
+        self, data: bytes, seconds: float = 5.0, after: Callable[[asyncio.StreamWriter], Awaitable[None]] | None = None
+    ) -> bytes:
+        """All that comes back for these bytes, until the connection is closed or nothing more comes."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
-            await house.release.wait()
+            writer.write(data)
+            await writer.drain()
+            if after is not None:
+                await after(writer)
+            answer = b""
+            with suppress(TimeoutError, ConnectionResetError):
+                async with asyncio.timeout(seconds):
+                    while piece := await reader.read(65536):
+                        answer += piece
+            return answer
         finally:
-            house.ended.set()
-        return text
-
-    async with Gateway([Mount(tools)]) as gateway:
-        server = HttpServer(asgi(gateway, listen), listen)
-        house = House(listener.getsockname()[1], server)
-        task = asyncio.create_task(server.serve([listener]))
-        await server.up.wait()
-        try:
-            yield house
-        finally:
-            server.should_exit = True
-            async with asyncio.timeout(DEADLINE):
-                await task
-            listener.close()
-
-
-Connect = Callable[[], Awaitable[Client]]
+            writer.transport.abort()
 
 
 @pytest.fixture
 async def house() -> AsyncIterator[House]:
-    async with serving(Listen(max_body=LIMIT)) as made:
-        yield made
+    server = Server("lane")
+    gone = asyncio.Event()
+
+    @server.tool
+    async def echo(text: str) -> str:
+        return text
+
+    @server.tool
+    async def wait() -> str:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            gone.set()
+        return ""
+
+    @server.tool
+    async def nap(text: str) -> str:
+        await asyncio.sleep(0.05)
+        return text
+
+    @server.tool
+    async def ended() -> bool:
+        async with asyncio.timeout(5):
+            await gone.wait()
+        return True
+
+    listen = Listen(port=0, max_body=LIMIT, keep_alive=KEEP_ALIVE, timeout=10)
+    async with Gateway([Mount(server)]) as gateway:
+        app = asgi(gateway, listen)
+        listener = bind("127.0.0.1", 0)
+        http = HttpServer(app, listen)
+        serving = asyncio.create_task(http.serve([listener]))
+        async with asyncio.timeout(5):
+            await http.up.wait()
+        yield House(listener.getsockname()[1], http, app)
+        http.should_exit = True
+        async with asyncio.timeout(10):
+            await serving
+        listener.close()
 
 
-@pytest.fixture
-async def connect(house: House) -> AsyncIterator[Connect]:
-    clients: list[Client] = []
-
-    async def make() -> Client:
-        clients.append(Client(*await asyncio.open_connection("127.0.0.1", house.port)))
-        return clients[-1]
-
-    yield make
-    for client in clients:
-        client.writer.close()
-
-
-def lanes(house: House) -> list[FastLane]:
-    return [item for item in house.server.server_state.connections if isinstance(item, FastLane)]
-
-
-async def test_one_connection_many_requests(connect: Connect) -> None:
-    client = await connect()
-    for number in range(5):
-        client.send(post(f"hello {number}"))
-        assert await client.text() == f"hello {number}"
+def post(
+    tool: str = "echo",
+    *,
+    close: bool = False,
+    extra: str = "",
+    version: str = "1.1",
+    body: bytes | None = None,
+    **arguments: Any,
+) -> bytes:
+    """The bytes of a modern tools/call."""
+    if body is None:
+        body = json.dumps(SPEAKER.message("tools/call", {"name": tool, "arguments": arguments})).encode()
+    head = (
+        f"POST /mcp HTTP/{version}\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        f"MCP-Protocol-Version: {MODERN}\r\nMcp-Method: tools/call\r\nMcp-Name: {tool}\r\n{extra}"
+    )
+    if "Transfer-Encoding" not in extra and "Content-Length" not in extra:
+        head += f"Content-Length: {len(body)}\r\n"
+    return f"{head}{'Connection: close' + chr(13) + chr(10) if close else ''}\r\n".encode() + body
 
 
-async def test_pipelined_requests_are_answered_in_order(connect: Connect, house: House) -> None:
-    client = await connect()
-    health = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
-    client.send(post("slow", tool="waits") + post("second", 2) + health + post("third", 3))
-    async with asyncio.timeout(DEADLINE):
-        await house.started.wait()
-    house.release.set()
-    assert await client.text() == "slow"
-    assert await client.text() == "second"
-    assert (await client.answer())[2] == b'{"status":"ok"}'
-    assert await client.text() == "third"
+def chunked(data: bytes, size: int) -> bytes:
+    pieces = [data[start : start + size] for start in range(0, len(data), size)]
+    return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
 
 
-async def test_a_request_in_small_pieces(connect: Connect) -> None:
-    client = await connect()
-    data = post("piece by piece")
-    for start in range(0, len(data), 17):
-        client.send(data[start : start + 17])
-        await client.writer.drain()
-        await asyncio.sleep(0)
-    assert await client.text() == "piece by piece"
+HEALTH = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
-async def test_a_chunked_body(connect: Connect) -> None:
-    client = await connect()
-    head, _, body = post("in chunks").partition(b"\r\n\r\n")
-    head = b"\r\n".join(line for line in head.split(b"\r\n") if not line.startswith(b"Content-Length"))
-    chunks = b"".join(b"%x\r\n%b\r\n" % (len(body[at : at + 9]), body[at : at + 9]) for at in range(0, len(body), 9))
-    client.send(head + b"\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n")
-    assert await client.text() == "in chunks"
+async def test_pipelined_requests_are_answered_in_their_order(house: House) -> None:
+    words = [word() for _ in range(6)]
+    calls = [
+        post(text=words[0]), HEALTH, post("nap", text=words[1]), post(text=words[2]), HEALTH, HEALTH,
+        post("nap", text=words[3]), post("nap", text=words[4]), post(text=words[5], close=True),
+    ]  # fmt: skip
+    data = b"".join(calls)
+    answer = (await house.ask(data)).decode()
+    assert answer.count("HTTP/1.1 200 OK") == 9
+    positions = [answer.index(each) for each in words]
+    assert positions == sorted(positions)
+    assert answer.count('"status":"ok"') == 3
+    assert "connection: close" in answer.lower()
 
 
-@pytest.mark.parametrize("extra", ["Expect: 100-continue\r\n", "Connection: close\r\n"])
-async def test_what_the_lane_leaves_to_others(connect: Connect, extra: str) -> None:
-    client = await connect()
-    client.send(post("x", extra=extra))
-    if "100" in extra:
-        assert await client.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
-        assert await client.text() == "x"
-    else:
-        status, headers, _ = await client.answer()
-        assert (status, headers["connection"]) == (200, "close")
-        assert await client.end() == b""
+async def test_a_connection_stays_open_until_it_is_idle_for_too_long(house: House) -> None:
+    text = word()
+    begin = time.monotonic()
+    answer = await house.ask(post(text=text) + HEALTH + post(text=text))
+    assert answer.count(text.encode()) == 2
+    # Closed by the server, and not before its time.
+    assert KEEP_ALIVE <= time.monotonic() - begin < KEEP_ALIVE + 3
 
 
-async def test_http_1_0(connect: Connect) -> None:
-    client = await connect()
-    client.send(post("old", version="1.0"))
-    assert b'"old"' in await client.end()
+@pytest.mark.parametrize("size", [1, 7, 100_000])
+async def test_chunked_bodies(house: House, size: int) -> None:
+    text = word()
+    body = json.dumps(SPEAKER.message("tools/call", {"name": "echo", "arguments": {"text": text}})).encode()
+    answer = await house.ask(post(body=chunked(body, size), extra="Transfer-Encoding: chunked\r\n", close=True))
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert text.encode() in answer
 
 
-async def test_a_header_twice(connect: Connect) -> None:
-    client = await connect()
-    client.send(post("x", extra="Mcp-Name: echo\r\n"))
-    status, headers, _ = await client.answer()
-    assert (status, headers["connection"]) == (400, "close")
+async def test_a_body_that_comes_late(house: House) -> None:
+    text = word()
+    data = post(text=text, close=True)
+
+    async def rest(writer: asyncio.StreamWriter) -> None:
+        for start in range(len(data) - 60, len(data), 20):
+            await asyncio.sleep(0.02)
+            writer.write(data[start : start + 20])
+
+    answer = await house.ask(data[:-60], after=rest)
+    assert text.encode() in answer
 
 
-async def test_too_large(connect: Connect) -> None:
-    client = await connect()
-    client.send(post("x" * (LIMIT + 1)))
-    status, headers, _ = await client.answer()
-    assert (status, headers["connection"]) == (413, "close")
+async def test_who_wants_to_be_asked_first_and_older_http(house: House) -> None:
+    text = word()
+    answer = await house.ask(post(text=text, extra="Expect: 100-continue\r\n", close=True))
+    assert text.encode() in answer
+    assert (await house.ask(post(text=text, version="1.0"))).count(text.encode()) == 1
+    data = post(text=text, close=True).replace(b"POST /mcp ", b"POST /mcp?x=1 ")
+    assert text.encode() in await house.ask(data)
 
 
-async def test_far_too_large_is_not_read_for_ever(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fastlane, "DISCARD", LIMIT * 3)
+@pytest.mark.parametrize("way", ["length", "chunked", "lie"])
+async def test_a_body_that_is_too_large(house: House, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    monkeypatch.setattr(fastlane, "DISCARD_TIMEOUT", 0.1)
+    body = b"x" * (LIMIT + 1)
+    data = {
+        "length": post(body=body),
+        "chunked": post(body=chunked(body * 3, 999), extra="Transfer-Encoding: chunked\r\n"),
+        "lie": post(body=b"{", extra="Content-Length: 99999999999\r\n"),
+    }[way]
+    answer = await house.ask(data)
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"connection: close" in answer
+    assert b"server.max_body" in answer
+
+
+async def test_no_more_is_read_of_a_large_body_than_is_fair(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fastlane, "DISCARD", 4 * LIMIT)
     monkeypatch.setattr(fastlane, "DISCARD_TIMEOUT", 60)
-    client = await connect()
-    head = post("x", extra="X: y\r\n").partition(b"Content-Length")[0] + b"Content-Length: 99999999\r\n\r\n"
-    client.send(head + b"x" * LIMIT * 4)
-    assert (await client.answer())[0] == 413
+    begin = time.monotonic()
+    answer = await house.ask(post(body=b"x" * 5 * LIMIT, extra=f"Content-Length: {50 * LIMIT}\r\n"))
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert time.monotonic() - begin < 5
 
 
-async def test_a_body_that_does_not_come(connect: Connect, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fastlane, "BODY_TIMEOUT", 0.05)
-    client = await connect()
-    client.send(post("x")[:-5])
-    status, headers, _ = await client.answer()
-    assert (status, headers["connection"]) == (408, "close")
+async def test_heads_and_bodies_that_never_come(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fastlane, "BODY_TIMEOUT", 0.2)
+    head, body = await asyncio.gather(house.ask(post(text="x")[:30]), house.ask(post(text="x")[:-5]))
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert body.startswith(b"HTTP/1.1 408 ")
 
 
-async def test_a_head_that_does_not_come(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fastlane, "BODY_TIMEOUT", 0.05)
-    client = await connect()
-    client.send(post("x")[:30])
-    assert (await client.answer())[0] == 400
+async def test_a_header_that_is_there_twice(house: House) -> None:
+    answer = await house.ask(post(text="x", extra="Mcp-Name: echo\r\n"))
+    assert answer.startswith(b"HTTP/1.1 400 ")
 
 
-async def test_idle_connections_are_closed() -> None:
-    async with serving(Listen(keep_alive=1)) as short:
-        silent = Client(*await asyncio.open_connection("127.0.0.1", short.port))
-        used = Client(*await asyncio.open_connection("127.0.0.1", short.port))
-        used.send(post("x"))
-        assert await used.text() == "x"
-        for client in (silent, used):
-            assert await client.end() == b""
-            client.writer.close()
+async def test_a_client_that_leaves_ends_its_call(house: House) -> None:
+    async def leave(writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.05)
+        writer.transport.abort()
+
+    await house.ask(post("wait"), after=leave)
+    assert b"true" in await house.ask(post("ended", close=True))
+    assert not house.app.endpoint.dispatcher.running
 
 
-async def test_a_client_that_leaves_cancels_its_call(connect: Connect, house: House) -> None:
-    client = await connect()
-    client.send(post("x", tool="waits"))
-    async with asyncio.timeout(DEADLINE):
-        await house.started.wait()
-        client.writer.close()
-        await house.ended.wait()
-        while lanes(house):
-            await asyncio.sleep(0.01)
+@pytest.mark.parametrize("begun", [False, True])
+async def test_an_endpoint_that_fails_answers_and_leaves_no_connection(
+    house: House, monkeypatch: pytest.MonkeyPatch, begun: bool
+) -> None:
+    async def post_(headers: Any, body: bytes, out: Any) -> None:
+        if begun:
+            await out.begin(200, ())
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(house.app.endpoint, "post", post_)
+    begin = time.monotonic()
+    answer = await house.ask(post(text="x"))
+    assert answer.startswith(b"HTTP/1.1 200 " if begun else b"HTTP/1.1 500 ")
+    assert time.monotonic() - begin < 0.9, "the connection was left open"
 
 
-async def test_stopping_closes_what_has_not_arrived(house: House, connect: Connect) -> None:
-    half, idle = await connect(), await connect()
-    half.send(post("x")[:-5])
-    idle.send(post("y"))
-    assert await idle.text() == "y"
-    while len(lanes(house)) < 2:
-        await asyncio.sleep(0.01)
-    house.server.should_exit = True
-    assert await half.end() == b""
-    assert await idle.end() == b""
+async def test_an_endpoint_that_gives_up_a_stream_cuts_the_connection(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def post_(headers: Any, body: bytes, out: Any) -> None:
+        await out.begin(200, ())
+        await out.write(b"x")
+
+    monkeypatch.setattr(house.app.endpoint, "post", post_)
+    begin = time.monotonic()
+    assert (await house.ask(post(text="x"))).startswith(b"HTTP/1.1 200 ")
+    assert time.monotonic() - begin < 0.9, "the connection was left open"

@@ -37,11 +37,12 @@ SOCKETS: Final = ("/", "/ws", "/mcp")
 class AsgiOut:
     """An exchange over ASGI's receive and send."""
 
-    __slots__ = ("_receive", "_send")
+    __slots__ = ("_receive", "_send", "_watcher")
 
     def __init__(self, receive: Receive, send: Send) -> None:
         self._receive = receive
         self._send = send
+        self._watcher: asyncio.Task[None] | None = None
 
     async def respond(self, status: int, body: bytes, headers: Headers = (JSON,)) -> None:
         headers = [*headers, (b"content-length", b"%d" % len(body))]
@@ -63,6 +64,18 @@ class AsgiOut:
                 return
             # The body has been read. Some middleware repeats it for ever instead of waiting: do not spin with it.
             await asyncio.sleep(1)
+
+    def watch(self, gone: Callable[[], None]) -> None:
+        self._watcher = asyncio.create_task(self._watch(gone))
+
+    async def _watch(self, gone: Callable[[], None]) -> None:
+        await self.gone()
+        gone()
+
+    def close(self) -> None:
+        """The exchange is over."""
+        if self._watcher is not None:
+            self._watcher.cancel()
 
 
 class App:
@@ -86,6 +99,12 @@ class App:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         out = AsgiOut(receive, send)
+        try:
+            await self._answer(scope, receive, out)
+        finally:
+            out.close()
+
+    async def _answer(self, scope: Scope, receive: Receive, out: AsgiOut) -> None:
         headers = once(scope["headers"])
         if headers is None:
             await out.respond(400, error_frame(None, INVALID_REQUEST, "a header that must be unique is there twice"))

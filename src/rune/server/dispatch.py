@@ -61,6 +61,7 @@ class Dispatcher:
             return Answer(_error(id, error), modern.HTTP_STATUS.get(error.code, 400))
         request.id = id
         if request.method == LISTEN:
+            del envelope, headers
             return await self._listen(request, reply)
         request.emit = reply
         try:
@@ -73,22 +74,22 @@ class Dispatcher:
 
     async def _listen(self, request: Request, reply: Reply) -> Answer | None:
         """A call that lasts until the client or the server ends it; the server does so with a result."""
-        request.emit = ListenEmit(reply, request.id)
+        id = request.id
+        request.emit = ListenEmit(reply, id)
+        request.headers = None
         guard = Guard(None, self._listens, reply.suspended)
-        closing = b'{"resultType":"complete","_meta":{"%b":%b,%b}}' % (
-            modern.SUBSCRIPTION_KEY.encode(),
-            jsonrpc.encode(request.id),
-            self._server,
-        )
+        job = run(self.handler, request, guard)
+        # As in `Endpoint.post`: what is not needed any more goes before the long wait.
+        del request
         try:
-            await run(self.handler, request, guard)
-            return Answer(result_frame(request.id, closing))
+            await job
         except Ended:
             return None
         except RuneError as error:
-            if guard.reason == "drain":
-                return Answer(result_frame(request.id, closing))
-            return Answer(_error(request.id, error), modern.HTTP_STATUS.get(error.code, 200))
+            if guard.reason != "drain":
+                return Answer(_error(id, error), modern.HTTP_STATUS.get(error.code, 200))
+        members = modern.SUBSCRIPTION_KEY.encode(), jsonrpc.encode(id), self._server
+        return Answer(result_frame(id, b'{"resultType":"complete","_meta":{"%b":%b,%b}}' % members))
 
     def _read(self, envelope: Envelope, headers: Mapping[bytes, bytes] | None, caller: Caller) -> Request:
         method: str = envelope.method  # type: ignore[assignment]

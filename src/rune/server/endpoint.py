@@ -53,7 +53,10 @@ class Endpoint:
             await self.legacy.post(envelope, headers, out, caller)
         elif envelope.is_request:
             reply = StreamReply(out, prefers_sse(headers), self._keep if envelope.method == LISTEN else None)
-            await reply.finish(await self.dispatcher.answer(envelope, reply, headers, caller))
+            job = self.dispatcher.answer(envelope, reply, headers, caller)
+            # A listen lasts for hours, and there may be thousands: nothing is held that nobody reads.
+            del headers, body, envelope
+            await reply.finish(await job)
         elif envelope.is_notification:
             await out.respond(202, b"", ())
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Final, Protocol, TypeAlias
 
 from rune.server.dispatch import Answer
@@ -56,7 +57,11 @@ class Out(Protocol):
         ...
 
     async def gone(self) -> None:
-        """Returns when the client has closed the connection."""
+        """Returns when the client has closed the connection, or the exchange is over."""
+        ...
+
+    def watch(self, gone: Callable[[], None]) -> None:
+        """Call `gone` when the client closes the connection before the exchange is over."""
         ...
 
 
@@ -107,18 +112,20 @@ class SseWriter:
             await self._out.write(event)
             if self._room is not None and len(self._queue) < ROOM:
                 self._room.set()
+        self._pump = None
 
     async def end(self) -> None:
         """Write what waits, then close. A client that does not read is given up after a while."""
         self.closed = True
         self.open()
-        while self._pump is not None and (self._queue or not self._pump.done()):
-            if self._pump.done():
-                self.open()
-            await asyncio.wait({self._pump}, timeout=PATIENCE)
-            if not self._pump.done():
+        while (pump := self._pump) is not None:
+            await asyncio.wait({pump}, timeout=PATIENCE)
+            if not pump.done():
                 await self.abandon()
                 return
+            self._pump = None
+            if self._queue:
+                self.open()
         await self._out.end()
 
     async def abandon(self) -> None:
@@ -134,13 +141,12 @@ class SseWriter:
 class StreamReply(Reply):
     """The reply of one modern POST: silent until something is emitted, which turns the response into SSE."""
 
-    __slots__ = ("_keep", "_out", "_stream", "_watcher", "writer")
+    __slots__ = ("_keep", "_out", "_stream", "writer")
 
     def __init__(self, out: Out, stream: bool, keep: Callable[[SseWriter], None] | None = None) -> None:
         self._out = out
         self._stream = stream
         self._keep = keep
-        self._watcher: asyncio.Task[None] | None = None
         self.writer: SseWriter | None = None
 
     def push(self, frame: bytes, topic: str) -> None:
@@ -155,17 +161,11 @@ class StreamReply(Reply):
             await self.writer.room()
 
     def suspended(self, guard: Guard) -> None:
-        self._watcher = asyncio.create_task(self._watch(guard))
-
-    async def _watch(self, guard: Guard) -> None:
-        """A client that goes away cancels what it asked for (2026-07-28, Streamable HTTP)."""
-        await self._out.gone()
-        guard.end("gone")
+        # A client that goes away cancels what it asked for (2026-07-28, Streamable HTTP).
+        self._out.watch(partial(guard.end, "gone"))
 
     async def finish(self, answer: Answer | None) -> None:
         """The answer, as JSON or as the last event; None when it was cancelled."""
-        if self._watcher is not None:
-            self._watcher.cancel()
         if answer is None:
             if self.writer is not None:
                 await self.writer.abandon()

@@ -7,6 +7,8 @@ For uvicorn a `Lane` is a request cycle: keep-alive, pipelining and shutdown sta
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Callable
 from http import HTTPStatus
 from time import monotonic
 from typing import Any, Final
@@ -18,6 +20,8 @@ from rune.errors import INVALID_REQUEST
 from rune.protocol.jsonrpc import error_frame
 from rune.server.endpoint import Endpoint, once
 from rune.server.exchange import JSON, Headers
+
+log = logging.getLogger("rune.server")
 
 BODY_TIMEOUT: Final = 30.0
 """Seconds that a head or a body may take to arrive."""
@@ -32,13 +36,14 @@ class Lane:
     """One POST: a cycle for uvicorn, which fills `body` and calls `set`, and an Out for the endpoint."""
 
     __slots__ = (
-        "_gone", "_protocol", "_since", "_timer", "body", "disconnected", "headers", "keep_alive", "more_body",
-        "queued", "response_complete", "size", "started",
+        "_gone", "_protocol", "_since", "_timer", "_watching", "begun", "body", "disconnected", "headers", "keep_alive",
+        "more_body", "queued", "response_complete", "size", "started",
     )  # fmt: skip
 
     def __init__(self, protocol: FastLane, headers: list[tuple[bytes, bytes]], keep_alive: bool) -> None:
         self._protocol = protocol
         self._gone: asyncio.Future[None] | None = None
+        self._watching: Callable[[], None] | None = None
         self._since = monotonic()
         self._timer: asyncio.TimerHandle | None = None
         self.headers = headers
@@ -48,6 +53,7 @@ class Lane:
         self.more_body = True
         self.queued = False
         self.started = False
+        self.begun = False
         self.disconnected = False
         self.response_complete = False
 
@@ -63,6 +69,8 @@ class Lane:
         if self.disconnected:
             if self._gone is not None and not self._gone.done():
                 self._gone.set_result(None)
+            if self._watching is not None:
+                self._watching()
         elif self.started:
             return
         elif self.more_body:
@@ -112,12 +120,25 @@ class Lane:
     async def _answer(self) -> None:
         protocol = self._protocol
         headers = once(self.headers)
-        if headers is None:
-            await self._refuse(400, "a header that must be unique is there twice")
-        elif self.size or len(self.body) > protocol.max_body:
-            await self._refuse(413, f"the body is larger than {protocol.max_body} bytes (server.max_body)")
-        else:
-            await protocol.endpoint.post(headers, bytes(self.body), self)
+        try:
+            if headers is None:
+                await self._refuse(400, "a header that must be unique is there twice")
+            elif self.size or len(self.body) > protocol.max_body:
+                await self._refuse(413, f"the body is larger than {protocol.max_body} bytes (server.max_body)")
+            else:
+                # Some exchanges last for hours: what has been handed on is not kept here as well.
+                body, self.body, self.headers = bytes(self.body), bytearray(), []
+                job = protocol.endpoint.post(headers, body, self)
+                del headers, body
+                await job
+        except Exception:
+            log.exception("POST %s failed", protocol.path.decode())
+            if not self.begun:
+                await self._refuse(500, "internal error")
+        finally:
+            if not (self.response_complete or self.disconnected):
+                # Given up: what was begun can only be cut.
+                protocol.transport.abort()
 
     async def _refuse(self, status: int, text: str) -> None:
         self.keep_alive = False
@@ -139,6 +160,7 @@ class Lane:
         self._complete()
 
     async def begin(self, status: int, headers: Headers) -> None:
+        self.begun = True
         if not self.disconnected:
             self._protocol.transport.write(self._head(status, headers) + b"transfer-encoding: chunked\r\n\r\n")
 
@@ -159,6 +181,9 @@ class Lane:
             self._gone = asyncio.get_running_loop().create_future()
             await self._gone
 
+    def watch(self, gone: Callable[[], None]) -> None:
+        self._watching = gone
+
     def _head(self, status: int, headers: Headers) -> bytes:
         lines = [_STATUS[status]]
         lines += [b"%b: %b\r\n" % pair for pair in (*self._protocol.server_state.default_headers, *headers)]
@@ -168,6 +193,7 @@ class Lane:
 
     def _complete(self) -> None:
         self.response_complete = True
+        self._watching = None
         if self._gone is not None and not self._gone.done():
             self._gone.set_result(None)
         self._protocol.lane_complete(self.keep_alive)
@@ -183,7 +209,7 @@ class FastLane(HttpToolsProtocol):
         super().__init__(**uvicorn)
         self.endpoint = endpoint
         self.max_body = max_body
-        self._path = path
+        self.path = path
         self._begun: float | None = None
         self._idle = monotonic()
         self._heads: tuple[Any, bytes] = (None, b"")
@@ -218,7 +244,7 @@ class FastLane(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._begun = None
-        if self.url == self._path and self._plain_post():
+        if self.url == self.path and self._plain_post():
             previous = self.cycle
             lane = Lane(self, self.headers, self.parser.should_keep_alive())
             self.cycle = lane  # type: ignore[assignment]

@@ -17,34 +17,38 @@ class FrameQueue:
     __slots__ = ("_frames", "_size", "dropped")
 
     def __init__(self) -> None:
-        self._frames: deque[tuple[bytes, str]] = deque()
+        # Made when something waits: most clients read at once, and an empty deque is large.
+        self._frames: deque[tuple[bytes, str]] | None = None
         self._size = 0
         self.dropped = 0
 
     def __len__(self) -> int:
-        return len(self._frames)
+        return 0 if self._frames is None else len(self._frames)
 
     def push(self, frame: bytes, topic: str) -> None:
         """Add a frame; `topic` says what a notification is about, and is empty for everything that must arrive."""
+        if self._frames is None:
+            self._frames = deque()
         if topic and self._frames and (len(self._frames) >= LIMIT or self._size + len(frame) > BYTES):
             self.dropped += 1
-            if not self._remove(topic):
+            if not self._remove(self._frames, topic):
                 return
         self._frames.append((frame, topic))
         self._size += len(frame)
 
-    def _remove(self, topic: str) -> bool:
+    def _remove(self, frames: deque[tuple[bytes, str]], topic: str) -> bool:
         """Take out the newest frame of a topic."""
-        for index in range(len(self._frames) - 1, -1, -1):
-            if self._frames[index][1] == topic:
-                self._size -= len(self._frames[index][0])
-                del self._frames[index]
+        for index in range(len(frames) - 1, -1, -1):
+            if frames[index][1] == topic:
+                self._size -= len(frames[index][0])
+                del frames[index]
                 return True
         return False
 
     def pop(self) -> bytes | None:
         """The oldest frame, None when there is none."""
         if not self._frames:
+            self._frames = None
             return None
         frame, _ = self._frames.popleft()
         self._size -= len(frame)
@@ -52,7 +56,7 @@ class FrameQueue:
 
     def drain(self) -> list[bytes]:
         """All frames, oldest first."""
-        frames = [frame for frame, _ in self._frames]
-        self._frames.clear()
+        frames = [frame for frame, _ in self._frames or ()]
+        self._frames = None
         self._size = 0
         return frames
