@@ -1,4 +1,4 @@
-"""The gateway over its sources: discover, lists, calls, completion, listen and tasks, for one caller and for another."""
+"""The gateway over its sources: discover, lists, calls, completion, listen and tasks, for two callers."""
 
 from __future__ import annotations
 

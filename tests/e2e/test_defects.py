@@ -202,9 +202,12 @@ async def test_d3_an_idle_session_makes_room_and_a_busy_one_does_not(server: Rig
             await clients[-1].request("ping")
         assert refused.value.status == 404
         await late.hear()
-        with pytest.raises(Refused) as refused:
-            await HttpClient.initialize(clients[-1])
-        assert refused.value.status in (503, 404)
+        message = late.message(
+            "initialize", {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": late.info}
+        )
+        status, _, headers = await late.post(json.dumps(message).encode(), **{"Mcp-Session-Id": None})
+        assert status == 503
+        assert int(headers["Retry-After"]) > 0
 
 
 # --- D4: a middleware that repeats itself ----------------------------------------------------------------------------

@@ -257,6 +257,22 @@ async def test_an_answered_call_cannot_be_answered_again(modern: Client) -> None
     await refused(modern, good)
 
 
+async def test_an_old_round_is_not_answered_again(modern: Client) -> None:
+    """Its answer counts once; what is open now is asked now."""
+    params = call("ask_rounds", questions=["one", "two"])
+    first = await modern.request("tools/call", params)
+    (key,) = first["inputRequests"]
+    retry = {**params, "inputResponses": {key: accept(a="1")}, "requestState": first["requestState"]}
+    second = await modern.request("tools/call", retry)
+    (other,) = second["inputRequests"]
+    assert second["inputRequests"][other]["params"]["message"] == "two"
+    for answers in ({key: accept(a="changed")}, {other: accept(a="from an old round")}):
+        again = await modern.request("tools/call", {**retry, "inputResponses": answers})
+        assert again["inputRequests"] == second["inputRequests"]
+    last = {**params, "inputResponses": {other: accept(a="2")}, "requestState": second["requestState"]}
+    assert text_of(await modern.request("tools/call", last)) == "1|2"
+
+
 async def test_state_travels_between_connections(connect: Connect) -> None:
     one, two = await connect("http", "2026-07-28"), await connect("ws", "2026-07-28")
     arguments = {"name": "ask_name", "question": word(), "field": "f"}

@@ -109,6 +109,7 @@ class Lane:
     def start(self) -> None:
         """Answer."""
         self.started = True
+        self._protocol.running = self
         if self._timer is not None:
             self._timer.cancel()
         task = spawn(self._answer())
@@ -212,6 +213,7 @@ class FastLane(HttpToolsProtocol):
         self.path = path
         self._begun: float | None = None
         self._idle = monotonic()
+        self.running: Lane | None = None
         self._heads: tuple[Any, bytes] = (None, b"")
 
     def head(self, status: int) -> bytes:
@@ -233,6 +235,12 @@ class FastLane(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        # uvicorn tells the newest cycle alone; with pipelining it is an older one that runs.
+        running, self.running = self.running, None
+        if running is not None and not running.disconnected:
+            running.disconnected = True
+            running.set()
+        self.pipeline.clear()
         # A lane knows its protocol: without this only the collector could free the two.
         self.cycle = None  # type: ignore[assignment]
 
@@ -271,6 +279,7 @@ class FastLane(HttpToolsProtocol):
     def lane_complete(self, keep_alive: bool) -> None:
         """A lane has answered: the next request of the connection may come."""
         self.server_state.total_requests += 1
+        self.running = None
         if not keep_alive:
             self.transport.close()
         elif self.pipeline:
