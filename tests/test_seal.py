@@ -1,4 +1,4 @@
-"""requestState, cursors and ids: what we sealed opens again for its owner, its request and its time, and for no other."""
+"""requestState, cursors and ids: what we sealed opens again for its owner, its request and its time, for no other."""
 
 from __future__ import annotations
 
