@@ -109,7 +109,7 @@ async def test_strange_arguments(server: Rig, tmp_path: Path, value: str) -> Non
                 assert status in (200, 400), wire
             else:
                 answer = await refusal(client, data)
-            assert answer["id"] == message["id"] or answer["error"]["code"] in (-32700, -32600), wire
+            assert answer.get("id") == message["id"] or answer["error"]["code"] in (-32700, -32600), wire
             check_frame(client.revision, answer)
             await fine(client)
     finally:
@@ -207,7 +207,7 @@ async def test_a_line_that_is_too_long(tmp_path: Path) -> None:
             link.write(b"\n")
             async with asyncio.timeout(5):
                 error = await client.connection.strays.get()
-            assert (error["id"], error["error"]["code"]) == (None, -32600)
+            assert (error.get("id"), error["error"]["code"]) == (None, -32600)
             assert str(CAP) in error["error"]["message"]
             await fine(client)
         link.write(big(client, CAP) + b"\n")

@@ -98,7 +98,8 @@ def test_a_result_survives_its_frame(identity, result):
 def test_an_error_survives_its_frame(identity, code, message, data):
     envelope = jsonrpc.read(jsonrpc.error_frame(identity, code, message, data))
     expected = {"code": code, "message": message} | ({} if data is None else {"data": data})
-    assert (envelope.id, jsonrpc.decode(envelope.error)) == (identity, expected)
+    wanted = msgspec.UNSET if identity is None else identity
+    assert (envelope.id, jsonrpc.decode(envelope.error)) == (wanted, expected)
 
 
 @pytest.mark.parametrize(

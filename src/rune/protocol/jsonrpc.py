@@ -67,7 +67,9 @@ def read(data: bytes) -> Envelope:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed(PARSE_ERROR, f"parse error: {error}") from None
     if envelope.method is msgspec.UNSET:
-        if envelope.id is msgspec.UNSET or bool(bytes(envelope.result)) == bool(bytes(envelope.error)):
+        # An error may come without an id: that of a request whose id could not be read.
+        one = bool(bytes(envelope.result)) != bool(bytes(envelope.error))
+        if not one or (envelope.id is msgspec.UNSET and bytes(envelope.result)):
             raise Malformed(INVALID_REQUEST, "invalid request: neither a request nor a response", salvage_id(data))
     elif envelope.id is None:
         raise Malformed(INVALID_REQUEST, "invalid request: id must not be null")
@@ -144,10 +146,15 @@ def result_frame(id: Id, result: bytes) -> bytes:
 
 
 def error_frame(id: Id, code: int, message: str, data: Any = None) -> bytes:
-    """An error response; `data` is left out when it is None."""
+    """An error response; `data` is left out when it is None, and so is an id that nobody could read.
+
+    JSON-RPC 2.0 would have null there, but no schema of MCP allows it; the newest two allow the id to be absent.
+    """
     error: dict[str, Any] = {"code": code, "message": message}
     if data is not None:
         error["data"] = data
+    if id is None:
+        return b'{"jsonrpc":"2.0","error":%b}' % encode(error)
     return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (encode(id), encode(error))
 
 
