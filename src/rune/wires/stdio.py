@@ -64,12 +64,9 @@ class Lines:
 
 
 class _Reader(asyncio.Protocol):
-    def __init__(self, lines: Lines, done: asyncio.Event) -> None:
-        self._lines = lines
+    def __init__(self, received: Callable[[bytes], None], done: asyncio.Event) -> None:
+        self.data_received = received  # type: ignore[assignment, method-assign]
         self._done = done
-
-    def data_received(self, data: bytes) -> None:
-        self._lines.feed(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._done.set()
@@ -100,6 +97,16 @@ class StdioWire(asyncio.Protocol):
 
     async def room(self) -> None:
         await self._free.wait()
+
+    def _received(self, data: bytes) -> None:
+        """What stdin has brought. The answers that are ready at once leave in one write, without a turn of the loop."""
+        self._flushing = True
+        try:
+            self._lines.feed(data)
+        finally:
+            self._flushing = False
+            if self._free.is_set():
+                self._flush()
 
     def _flush(self) -> None:
         self._flushing = False
@@ -150,9 +157,9 @@ class StdioWire(asyncio.Protocol):
             transport, _ = await self._loop.connect_write_pipe(lambda: self, os.fdopen(self._stdout, "wb", 0))
             self._writing = transport
         if _is_stream(self._stdin):
-            lines, done = self._lines, self._done
+            received, done = self._received, self._done
             reading, _ = await self._loop.connect_read_pipe(
-                lambda: _Reader(lines, done), os.fdopen(self._stdin, "rb", 0, closefd=False)
+                lambda: _Reader(received, done), os.fdopen(self._stdin, "rb", 0, closefd=False)
             )
             self._reading = reading
         else:
@@ -161,7 +168,7 @@ class StdioWire(asyncio.Protocol):
     def _read_file(self) -> None:
         """Event loops cannot wait for plain files, so a thread reads them."""
         while data := os.read(self._stdin, CHUNK):
-            self._loop.call_soon_threadsafe(self._lines.feed, data)
+            self._loop.call_soon_threadsafe(self._received, data)
         self._loop.call_soon_threadsafe(self._done.set)
 
     async def _close(self) -> None:
