@@ -18,6 +18,7 @@ SHARED: Final = ("uvicorn", "uvloop", "httptools")
 """What Rune and the official SDK both run on, in the same versions."""
 
 OURS: Final = "Rune"
+OURS_ASGI: Final = "Rune, plain ASGI"
 OFFICIAL: Final = "official SDK"
 LEAN: Final = "lean core"
 FLOOR: Final = "lean core, own protocol"
@@ -62,6 +63,7 @@ _PEER: Final = "bench/peers/official.py"
 _MANY: Final = {"TOOLS": "500"}
 
 RUNE_HTTP: Final = Contender(OURS, ("bench/echo.py",))
+RUNE_ASGI: Final = Contender(OURS_ASGI, ("-m", "bench.asgi", "{port}"))
 RUNE_STDIO: Final = Contender(OURS, ("--stdio", "bench/echo.py"))
 RUNE_MANY: Final = Contender(OURS, ("bench/many.py",))
 OFFICIAL_JSON: Final = Contender(OFFICIAL, (_PEER, "{port}", "stateless-json"))

@@ -18,6 +18,8 @@ from bench.contenders import (
     OFFICIAL_STATEFUL,
     OFFICIAL_STDIO,
     OURS,
+    OURS_ASGI,
+    RUNE_ASGI,
     RUNE_HTTP,
     RUNE_MANY,
     RUNE_STDIO,
@@ -49,9 +51,10 @@ class Times:
     factor: float
     peer: str = OFFICIAL
     gate: bool = True
+    ours: str = OURS
 
     def ratio(self, medians: Medians) -> float:
-        return medians[self.peer] / medians[OURS]
+        return medians[self.peer] / medians[self.ours]
 
     def measured(self, medians: Medians) -> str:
         return f"{self.ratio(medians):.1f}x"
@@ -71,19 +74,20 @@ class AtMost:
     unit: str
     yardstick: str = ""
     gate: bool = False
+    ours: str = OURS
 
     def allowed(self, medians: Medians) -> float:
         return self.limit * medians[self.yardstick] / REFERENCE_US if self.yardstick else self.limit
 
     def measured(self, medians: Medians) -> str:
-        return f"{medians[OURS]:g} {self.unit}"
+        return f"{medians[self.ours]:g} {self.unit}"
 
     def wanted(self, medians: Medians) -> str:
         scaled = f" ({self.limit:g} where the {self.yardstick} takes {REFERENCE_US:g})" if self.yardstick else ""
         return f"<= {self.allowed(medians):.3g} {self.unit}{scaled}"
 
     def met(self, medians: Medians) -> bool:
-        return medians[OURS] <= self.allowed(medians)
+        return medians[self.ours] <= self.allowed(medians)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,13 @@ LINES: Final[Mapping[str, Line]] = {
         HttpLoad("modern"),
         (RUNE_HTTP, OFFICIAL_JSON, LEAN_ASGI, LEAN_PROTOCOL),
         (Times(6), AtMost(30, "us", LEAN)),
+    ),
+    "call-asgi": Line(
+        "tools/call over HTTP, 2026-07-28, 32 clients, the ASGI app under plain uvicorn",
+        "us CPU",
+        HttpLoad("modern"),
+        (RUNE_ASGI, OFFICIAL_JSON, LEAN_ASGI),
+        (Times(6, ours=OURS_ASGI), AtMost(30, "us", LEAN, ours=OURS_ASGI)),
     ),
     "call-legacy": Line(
         "tools/call over HTTP, 2025-11-25 with sessions, 32 clients",

@@ -13,7 +13,7 @@ from rune.errors import NotFound, ProtocolError, Unavailable
 from rune.request import Caller, Request, Result
 from rune.router import NAME_LIMIT, Mount, Router, exposed, renamed
 from rune.seal import Seal
-from rune.source import Catalog, Item, Listeners
+from rune.source import Catalog, Item, Listeners, Target
 
 
 def item(name: str, **more: object) -> Item:
@@ -67,6 +67,10 @@ def router(*mounts: Mount, page_size: int = 100) -> Router:
     return Router(mounts, Seal(), page_size)
 
 
+async def resolved(router: Router, request: Request) -> Target:
+    return router.resolve(request, await router.view(request))
+
+
 async def names(router: Router, members: str = "tools", subject: str = "ann") -> list[str]:
     view = await router.view(ask("tools/list", subject))
     return [entry["name"] for entry in view.page(members, None).value[members]]
@@ -94,24 +98,24 @@ async def test_prefixes_and_bare_names() -> None:
     one, two = Fixed("one", tools("add", "only")), Fixed("two", tools("add"))
     both = router(Mount(one, "one_"), Mount(two, "two_"))
     assert await names(both) == ["one_add", "one_only", "two_add"]
-    assert (await both.resolve(ask("tools/call", name="two_add"))).source is two
-    assert (await both.resolve(ask("tools/call", name="only"))).name == "only"
+    assert (await resolved(both, ask("tools/call", name="two_add"))).source is two
+    assert (await resolved(both, ask("tools/call", name="only"))).name == "only"
     with pytest.raises(NotFound, match="unknown tool: add"):
-        await both.resolve(ask("tools/call", name="add"))
+        await resolved(both, ask("tools/call", name="add"))
 
 
 async def test_globs_hide_tools() -> None:
     shown = router(Mount(Fixed("one", tools("get_a", "get_b", "drop")), "", ("get_*",)))
     assert await names(shown) == ["get_a", "get_b"]
     with pytest.raises(NotFound):
-        await shown.resolve(ask("tools/call", name="drop"))
+        await resolved(shown, ask("tools/call", name="drop"))
 
 
 async def test_a_collision_hides_the_newcomer() -> None:
     one, two = Fixed("one", tools("add")), Fixed("two", tools("add"))
     merged = router(Mount(one), Mount(two))
     assert await names(merged) == ["add"]
-    assert (await merged.resolve(ask("tools/call", name="add"))).source is one
+    assert (await resolved(merged, ask("tools/call", name="add"))).source is one
     assert (await merged.view(ask("x"))).hidden == ["add"]
 
 
@@ -228,7 +232,7 @@ async def test_resources_listed_then_by_template_then_anywhere() -> None:
 
     async def by(uri: str) -> tuple[str, str]:
         request = ask("resources/read", uri=uri)
-        request.target = await merged.resolve(request)
+        request.target = await resolved(merged, request)
         value = (await merged.handle(request)).value
         return value["by"], value["name"]
 
@@ -244,7 +248,7 @@ async def test_resources_listed_then_by_template_then_anywhere() -> None:
 
 async def test_no_source_with_resources() -> None:
     with pytest.raises(NotFound):
-        await router(Mount(Fixed("one", tools("a")))).resolve(ask("resources/read", uri="a://x"))
+        await resolved(router(Mount(Fixed("one", tools("a")))), ask("resources/read", uri="a://x"))
 
 
 async def test_prompts_and_references() -> None:
@@ -255,12 +259,12 @@ async def test_prompts_and_references() -> None:
     )
     one = Fixed("one", offers)
     merged = router(Mount(one, "one_"))
-    assert (await merged.resolve(ask("prompts/get", name="one_p"))).name == "p"
+    assert (await resolved(merged, ask("prompts/get", name="one_p"))).name == "p"
     with pytest.raises(NotFound, match="unknown prompt"):
-        await merged.resolve(ask("prompts/get", name="q"))
+        await resolved(merged, ask("prompts/get", name="q"))
 
     async def reference(**ref: object) -> str:
-        return (await merged.resolve(ask("completion/complete", ref=ref))).name
+        return (await resolved(merged, ask("completion/complete", ref=ref))).name
 
     assert await reference(type="ref/prompt", name="one_p") == "p"
     assert await reference(type="ref/resource", uri="t://{id}") == "t://{id}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, Self
@@ -15,7 +15,7 @@ from rune.errors import METHOD_NOT_FOUND, ProtocolError, RuneError
 from rune.protocol import jsonrpc
 from rune.protocol.methods import METHODS, REVISIONS, TASKS
 from rune.protocol.modern import ACKNOWLEDGED, check_param_headers
-from rune.request import Emit, Note, Request, Result
+from rune.request import Emit, Handler, Note, Request, Result
 from rune.router import Mount, Router, View
 from rune.seal import Seal
 from rune.source import EVERYTHING, Filter, Target
@@ -64,7 +64,7 @@ class Gateway:
         self.router = Router(mounts, self.seal, page_size)
         self._chain = self.router.handle
         self._stack = AsyncExitStack()
-        self._methods: dict[str, Callable[[Request], Awaitable[Result]]] = {
+        self._methods: dict[str, Handler] = {
             "server/discover": self._discover,
             "tools/call": self._call,
             "resources/read": self._call,
@@ -87,7 +87,7 @@ class Gateway:
     async def __aexit__(self, *exc: object) -> None:
         await self._stack.aclose()
 
-    async def handle(self, request: Request) -> Result:
+    def handle(self, request: Request) -> Coroutine[Any, Any, Result]:
         """Answer one request of the 2026-07-28 dialect.
 
         Raises:
@@ -96,10 +96,12 @@ class Gateway:
         method = self._methods.get(request.method)
         if method is None:
             raise ProtocolError(METHOD_NOT_FOUND, f"unknown method {request.method}")
-        return await method(request)
+        # Handed on, not awaited: each frame between the rim and the source would cost every call.
+        return method(request)
 
     async def _call(self, request: Request) -> Result:
-        target = await self.router.resolve(request)
+        view = self.router.fresh(request) or await self.router.view(request)
+        target = self.router.resolve(request, view)
         if target.item is not None and target.item.headers and request.headers is not None:
             check_param_headers(request.headers, target.item.headers, request.params.get("arguments"))
         request.target = target
@@ -157,7 +159,7 @@ class Gateway:
         return "\n\n".join(texts) or None
 
     async def _complete(self, request: Request) -> Result:
-        target = await self.router.resolve(request)
+        target = self.router.resolve(request, await self.router.view(request))
         request.target = target
         ref = request.value("ref")
         if ref.get("name", target.name) != target.name:

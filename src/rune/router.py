@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from time import monotonic
@@ -198,13 +198,12 @@ class Router:
             view.expires = monotonic() + max(view.ttl / 1000, REFRESH)
         return view
 
-    async def resolve(self, request: Request) -> Target:
-        """The target of a request that names one.
+    def resolve(self, request: Request, view: View) -> Target:
+        """The target of a request that names one, for who sees this view.
 
         Raises:
             NotFound: when this caller sees no such thing.
         """
-        view = self.fresh(request) or await self.view(request)
         match request.method:
             case "tools/call":
                 name = request.text("name")
@@ -252,13 +251,13 @@ class Router:
             raise NotFound(f"unknown resource: {uri}", data={"uri": uri})
         raise ProtocolError(INVALID_PARAMS, "params.ref must be a ref/prompt or a ref/resource")
 
-    async def handle(self, request: Request) -> Result:
+    def handle(self, request: Request) -> Coroutine[Any, Any, Result]:
         """Hand a resolved request to its source."""
         target = request.target
         assert target is not None, "a request is resolved before it is routed"
         if target.item is None:
-            return await self._read_anywhere(request)
-        return await target.source.handle(request)
+            return self._read_anywhere(request)
+        return target.source.handle(request)
 
     async def _read_anywhere(self, request: Request) -> Result:
         """A URI that nobody lists: ask the sources with resources, in the order of the config."""

@@ -14,7 +14,7 @@ from rune.server.duplex import Duplex
 from rune.server.endpoint import Endpoint, method_not_allowed, once
 from rune.server.exchange import JSON, Headers
 from rune.server.legacy.sse import SseTransport
-from rune.server.run import Guard, guarded
+from rune.server.run import Guard, begin, guarded
 from rune.wires import Way
 from rune.wires.websocket import WebSocketWire
 
@@ -142,7 +142,11 @@ class App:
     async def _body(self, headers: Mapping[bytes, bytes], receive: Receive, out: AsgiOut) -> bytes | None:
         """The whole body; None when the exchange is over: too large (413), too slow (408), or the client is gone."""
         try:
-            message = await guarded(receive(), Guard(BODY_TIMEOUT, self._reading), "the body")
+            # Nearly always the body is here already, and nothing needs to be guarded.
+            message, rest = begin(receive())
+            if message is None:
+                assert rest is not None, "a job has ended or goes on"
+                message = await guarded(rest, Guard(BODY_TIMEOUT, self._reading), "the body")
             body: bytes = message.get("body", b"")
             if message.get("more_body"):
                 length = headers.get(b"content-length", b"0")

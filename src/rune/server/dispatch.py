@@ -122,22 +122,22 @@ class Dispatcher:
 
     def _dress(self, request: Request, result: Result) -> bytes:
         """The result as a modern client gets it: with serverInfo and a sealed requestState."""
+        memo = result.memo
+        if memo is not None and (kept := memo.get("modern")) is not None:
+            return kept
         raw = result.raw
         if result.kind == "input_required" and result.state:
             state = self.seal.state(result.state, _bound(request))
             raw = jsonrpc.splice(raw, b'"requestState":' + jsonrpc.encode(state))
+        if b'"execution"' in raw and request.method == "tools/list":
+            raw = without_execution(raw)
         # A result is never empty: it has its resultType.
-        if b'"_meta"' not in raw and b'"execution"' not in raw:
-            return raw[:-1] + self._tail if raw.endswith(b"}") else raw.rstrip()[:-1] + self._tail
-        if MODERN_METHODS[request.method].members is None:
-            return self._with_server(raw)
-        # The same page goes out many times: open it once.
-        memo = result.memo
-        if memo is None:
-            memo = result.memo = {}
-        if "modern" not in memo:
-            memo["modern"] = self._with_server(without_execution(raw) if request.method == "tools/list" else raw)
-        return memo["modern"]
+        plain = b'"_meta"' not in raw and raw.endswith(b"}")
+        raw = raw[:-1] + self._tail if plain else self._with_server(raw)
+        if MODERN_METHODS[request.method].members is not None:
+            # The same page goes out many times: dress it once.
+            result.memo = {**(memo or {}), "modern": raw}
+        return raw
 
     def _with_server(self, raw: bytes) -> bytes:
         """A result that may have a `_meta` of its own at the top."""

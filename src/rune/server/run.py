@@ -80,9 +80,16 @@ async def run(handler: Handler, request: Request, guard: Guard) -> Result:
     if guard.timeout is not None:
         request.deadline = monotonic() + guard.timeout
     try:
-        return await guarded(handler(request), guard, request.method)
+        # Most requests end without ever waiting: those need no guard.
+        result, rest = begin(handler(request))
+        if rest is not None:
+            result = await guarded(rest, guard, request.method)
+        assert result is not None, "a handler answers or raises"
+        return result
     except (RuneError, Ended):
         raise
+    except asyncio.CancelledError:
+        raise _cancelled(request.method) from None
     except Exception as error:
         # A bug of ours or of a source: the client learns that it happened, the log learns what.
         log.exception("%s failed", request.method)
@@ -101,12 +108,9 @@ async def guarded(job: Coroutine[Any, Any, T], guard: Guard, what: str) -> T:
     try:
         return await _watched(job, guard)
     except asyncio.CancelledError:
-        task = asyncio.current_task()
         if not guard.reason:
-            if task is not None and task.cancelling():
-                raise
-            # Nobody has cancelled this request: the job let the end of something else of its own slip through.
-            raise RuneError(f"{what}: was cancelled from within") from None
+            raise _cancelled(what) from None
+        task = asyncio.current_task()
         if task is not None:
             task.uncancel()
         match guard.reason:
@@ -119,13 +123,44 @@ async def guarded(job: Coroutine[Any, Any, T], guard: Guard, what: str) -> T:
         guard.stop()
 
 
+def _cancelled(what: str) -> BaseException:
+    """What a CancelledError stands for that no guard has caused."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        return asyncio.CancelledError()
+    # Nobody has cancelled this request: its job let the end of something else of its own slip through.
+    return RuneError(f"{what}: was cancelled from within")
+
+
+def begin(job: Coroutine[Any, Any, T]) -> tuple[T | None, Coroutine[Any, Any, T] | None]:
+    """Take the first step of a job: its result when that was all, else the rest of it, to be awaited."""
+    try:
+        step = job.send(None)
+    except StopIteration as stop:
+        return stop.value, None
+    return None, _rest(job, step)
+
+
 @coroutine
 def _watched(job: Coroutine[Any, Any, T], guard: Guard) -> Generator[Any, Any, T]:
     """`await job`, telling the guard when it suspends for the first time. It stays in the same task throughout: a timer
     or a second task for every request would cost more than the request."""
     try:
         step = job.send(None)
-        guard.suspended()
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+    guard.suspended()
+    return (yield from _steps(job, step))
+
+
+async def _rest(job: Coroutine[Any, Any, T], step: Any) -> T:
+    return await coroutine(_steps)(job, step)
+
+
+def _steps(job: Coroutine[Any, Any, T], step: Any) -> Generator[Any, Any, T]:
+    """What `await` does with a job that has already taken its first step."""
+    try:
         while True:
             try:
                 value = yield step

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final, Self, TypeVar, Unpack, overload
 
 import msgspec
@@ -139,7 +139,7 @@ class Server:
             )
         return self._catalog
 
-    async def handle(self, request: Request) -> Result:
+    def handle(self, request: Request) -> Coroutine[Any, Any, Result]:
         """Answer a request of the 2026-07-28 dialect, but for lists: those come from `catalog`.
 
         Raises:
@@ -149,15 +149,15 @@ class Server:
         method = self._methods.get(request.method)
         if method is None:
             raise ProtocolError(METHOD_NOT_FOUND, f"unknown method {request.method}")
-        return await method(request)
+        return method(request)
 
-    async def _call(self, request: Request) -> Result:
+    def _call(self, request: Request) -> Coroutine[Any, Any, Result]:
         target = request.target
         name = target.name if target is not None else request.text("name")
         tool = self._tools.get(name)
         if tool is None:
             raise NotFound(f"unknown tool: {name}")
-        return await tool.call(request)
+        return tool.call(request)
 
     async def _get(self, request: Request) -> Result:
         name = request.target.name if request.target is not None else request.text("name")
