@@ -86,11 +86,13 @@ class StdioWire(asyncio.Protocol):
         self._free = asyncio.Event()
         self._free.set()
         self._flushing = False
+        self._waiting = False
         self._reading: asyncio.ReadTransport | None = None
         self._writing: asyncio.WriteTransport | None = None
 
     def write(self, frame: bytes, topic: str) -> None:
         self._queue.push(frame, topic)
+        self._waiting = True
         if not self._flushing and self._free.is_set():
             self._flushing = True
             self._loop.call_soon(self._flush)
@@ -105,11 +107,11 @@ class StdioWire(asyncio.Protocol):
             self._lines.feed(data)
         finally:
             self._flushing = False
-            if self._free.is_set():
+            if self._waiting and self._free.is_set():
                 self._flush()
 
     def _flush(self) -> None:
-        self._flushing = False
+        self._flushing = self._waiting = False
         frames = self._queue.drain()
         if not frames:
             return
