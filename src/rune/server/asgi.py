@@ -12,7 +12,7 @@ from rune.protocol.jsonrpc import error_frame
 from rune.request import ANONYMOUS
 from rune.server.duplex import Duplex
 from rune.server.endpoint import Endpoint, method_not_allowed, once
-from rune.server.exchange import JSON, Headers
+from rune.server.exchange import BODY_TIMEOUT, DISCARD, DISCARD_TIMEOUT, JSON, Headers, too_large
 from rune.server.legacy.sse import SseTransport
 from rune.server.run import Guard, begin, guarded
 from rune.wires import Way
@@ -24,10 +24,6 @@ Receive: TypeAlias = Callable[[], Coroutine[Any, Any, Message]]
 Send: TypeAlias = Callable[[Message], Coroutine[Any, Any, None]]
 
 MAX_BODY: Final = 4 * 1024 * 1024
-BODY_TIMEOUT: Final = 30.0
-"""Seconds that a body may take to arrive."""
-DISCARD: Final = 64 * 1024 * 1024
-DISCARD_TIMEOUT: Final = 0.5
 PATIENCE: Final = 2.0
 """Seconds that requests in flight have when the server stops."""
 CLOSE: Final = (JSON, (b"connection", b"close"))
@@ -132,9 +128,7 @@ class App:
 
     async def _old(self, scope: Scope, headers: Mapping[bytes, bytes], body: bytes, out: AsgiOut) -> None:
         """HTTP+SSE of the first revision."""
-        reason = self.endpoint.gate.refuse(headers)
-        if reason is not None:
-            await out.respond(403, error_frame(None, INVALID_REQUEST, reason))
+        if await self.endpoint.refused(headers, out):
             return
         query = scope["query_string"].decode("latin-1")
         await self._sse.handle(scope["method"], scope["path"], query, body, out)
@@ -160,7 +154,7 @@ class App:
             if message.get("more_body"):
                 with suppress(TimedOut):
                     await guarded(_discard(receive), Guard(DISCARD_TIMEOUT, self._reading), "the body")
-            text, status = f"the body is larger than {self._max_body} bytes (server.max_body)", 413
+            text, status = too_large(self._max_body), 413
         except TimedOut as error:
             text, status = error.message, 408
         except Unavailable as error:

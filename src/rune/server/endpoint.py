@@ -34,11 +34,17 @@ class Endpoint:
         self._streams: WeakSet[SseWriter] = WeakSet()
         self._ticker: asyncio.Task[None] | None = None
 
-    async def post(self, headers: Mapping[bytes, bytes], body: bytes, out: Out, caller: Caller = ANONYMOUS) -> None:
-        """Answer one POST. The caller of this method has read the whole body and kept its size within the limit."""
+    async def refused(self, headers: Mapping[bytes, bytes], out: Out) -> bool:
+        """Host and Origin; True when the exchange has been answered with 403."""
         reason = self.gate.refuse(headers)
         if reason is not None:
-            await _refuse(reason, out)
+            await out.respond(403, error_frame(None, INVALID_REQUEST, reason))
+        return reason is not None
+
+    async def post(self, headers: Mapping[bytes, bytes], body: bytes, out: Out, caller: Caller = ANONYMOUS) -> None:
+        """Answer one POST. The caller of this method has read the whole body and kept its size within the limit."""
+        # Asked twice only when it is refused: a frame for every call would cost more.
+        if self.gate.refuse(headers) is not None and await self.refused(headers, out):
             return
         content_type = headers.get(b"content-type", b"")
         if content_type != _CONTENT_TYPE and content_type.split(b";")[0].strip().lower() != _CONTENT_TYPE:
@@ -75,19 +81,13 @@ class Endpoint:
 
     async def get(self, headers: Mapping[bytes, bytes], out: Out, caller: Caller = ANONYMOUS) -> None:
         """The standing stream of a legacy session; nothing else may GET."""
-        reason = self.gate.refuse(headers)
-        if reason is None:
+        if not await self.refused(headers, out):
             await self.legacy.get(headers, out, caller, self._keep)
-        else:
-            await _refuse(reason, out)
 
     async def delete(self, headers: Mapping[bytes, bytes], out: Out, caller: Caller = ANONYMOUS) -> None:
         """The end of a legacy session."""
-        reason = self.gate.refuse(headers)
-        if reason is None:
+        if not await self.refused(headers, out):
             await self.legacy.delete(headers, out, caller)
-        else:
-            await _refuse(reason, out)
 
     def _keep(self, stream: SseWriter) -> None:
         """Send comments on a stream that stays open for long."""
@@ -106,10 +106,6 @@ class Endpoint:
         await self.legacy.close()
         if self._ticker is not None:
             self._ticker.cancel()
-
-
-async def _refuse(reason: str, out: Out) -> None:
-    await out.respond(403, error_frame(None, INVALID_REQUEST, reason))
 
 
 def once(headers: list[tuple[bytes, bytes]]) -> dict[bytes, bytes] | None:

@@ -24,8 +24,18 @@ SSE: Final = (
 _USUAL: Final = b"application/json, text/event-stream"
 ROOM: Final = 16
 """Events that may wait before a producer of chunks is held back."""
+BODY_TIMEOUT: Final = 30.0
+"""Seconds that a body may take to arrive."""
+DISCARD: Final = 64 * 1024 * 1024
+"""Bytes of a body that is too large which are still read, so that its sender sees the answer."""
+DISCARD_TIMEOUT: Final = 0.5
 PATIENCE: Final = 30.0
 """Seconds that the rest of a stream may take to reach a client once its answer is complete."""
+
+
+def too_large(limit: int) -> str:
+    """What the sender of a body over the limit is told, with a 413."""
+    return f"the body is larger than {limit} bytes (server.max_body)"
 
 
 def prefers_sse(headers: Mapping[bytes, bytes]) -> bool:

@@ -19,15 +19,9 @@ from rune.aio import spawn
 from rune.errors import INVALID_REQUEST
 from rune.protocol.jsonrpc import error_frame
 from rune.server.endpoint import Endpoint, once
-from rune.server.exchange import JSON, Headers
+from rune.server.exchange import BODY_TIMEOUT, DISCARD, DISCARD_TIMEOUT, JSON, Headers, too_large
 
 log = logging.getLogger("rune.server")
-
-BODY_TIMEOUT: Final = 30.0
-"""Seconds that a head or a body may take to arrive."""
-DISCARD: Final = 64 * 1024 * 1024
-"""Bytes of a body that is too large which are still read, so that its sender sees the answer."""
-DISCARD_TIMEOUT: Final = 0.5
 
 _STATUS: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 
@@ -125,7 +119,7 @@ class Lane:
             if headers is None:
                 await self._refuse(400, "a header that must be unique is there twice")
             elif self.size or len(self.body) > protocol.max_body:
-                await self._refuse(413, f"the body is larger than {protocol.max_body} bytes (server.max_body)")
+                await self._refuse(413, too_large(protocol.max_body))
             else:
                 # Some exchanges last for hours: what has been handed on is not kept here as well.
                 body, self.body, self.headers = bytes(self.body), bytearray(), []

@@ -36,8 +36,5 @@ async def _member(session: Session, data: bytes, reply: Reply) -> bytes | None:
         return error_frame(error.id, error.code, error.message)
     if envelope.is_request:
         return await session.answer(envelope, reply)
-    if envelope.is_notification:
-        session.notify(envelope)
-    else:
-        session.respond(envelope)
+    session.hear(envelope)
     return None

@@ -152,19 +152,13 @@ class LegacyHttp:
         if owner is None:
             return
         if not envelope.is_request:
-            self._tell(owner, envelope)
+            owner.session.hear(envelope)
             await out.respond(202, b"", ())
             return
         reply = HttpReply(owner, out)
         if prefers_sse(headers):
             reply.open()
         await reply.finish(await owner.session.answer(envelope, reply))
-
-    def _tell(self, owner: HttpSession, envelope: Envelope) -> None:
-        if envelope.is_notification:
-            owner.session.notify(envelope)
-        else:
-            owner.session.respond(envelope)
 
     async def _open(self, envelope: Envelope, out: Out, caller: Caller) -> None:
         if len(self._sessions) >= self._max and not self._make_room():

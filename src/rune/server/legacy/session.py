@@ -281,6 +281,13 @@ class Session:
         if future is not None and not future.done():
             future.set_result(envelope)
 
+    def hear(self, envelope: Envelope) -> None:
+        """Take what is no request."""
+        if envelope.is_notification:
+            self.notify(envelope)
+        else:
+            self.respond(envelope)
+
     def notify(self, envelope: Envelope) -> None:
         """A notification of the client."""
         if envelope.method == "notifications/cancelled":
