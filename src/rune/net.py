@@ -148,7 +148,9 @@ class Outlet:
             )
         return target
 
-    async def websocket(self, url: str, *, protocols: tuple[str, ...] = ()) -> aiohttp.ClientWebSocketResponse:
+    async def websocket(
+        self, url: str, *, protocols: tuple[str, ...] = (), headers: Mapping[str, str] | None = None
+    ) -> aiohttp.ClientWebSocketResponse:
         """Open a WebSocket.
 
         Raises:
@@ -158,7 +160,7 @@ class Outlet:
             self._session = self._open()
         with self.faults():
             return await self._session.ws_connect(
-                url, protocols=protocols, max_msg_size=self.limits.body, compress=0, autoping=True
+                url, protocols=protocols, headers=headers, max_msg_size=self.limits.body, compress=0, autoping=True
             )
 
     async def body(self, response: aiohttp.ClientResponse, limit: int | None = None) -> bytes:

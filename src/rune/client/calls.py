@@ -22,6 +22,8 @@ from rune.request import Note, Request
 log = logging.getLogger("rune.client")
 
 MAX_WARNINGS: Final = 100
+PROOFS: Final = 5
+"""How often one exchange is tried with another proof of who we are; whoever gives them has a narrower limit."""
 
 
 class Lost(Unavailable):
@@ -40,6 +42,25 @@ class Refused(Unavailable):
         self.status = status
         self.error = error
         self.headers = headers
+
+
+class Auth(Protocol):
+    """What proves to a server who we are: one credential of one owner. Asked before each exchange; what it says goes
+    over every header of the same name, wherever that comes from."""
+
+    async def headers(self, method: str, url: str) -> Mapping[str, str]:
+        """The headers of one exchange, none when there is nothing to prove with yet. Raises NeedsAuth."""
+        ...
+
+    async def refused(self, status: int, headers: Mapping[str, str]) -> bool:
+        """The server has answered 401 or 403: True when it is worth another try. Raises NeedsAuth."""
+        ...
+
+
+def under(headers: Mapping[str, str], proof: Mapping[str, str]) -> dict[str, str]:
+    """Headers, and over them those that prove something: a name in other letters is the same name."""
+    names = {name.lower() for name in proof}
+    return {**{name: value for name, value in headers.items() if name.lower() not in names}, **proof}
 
 
 class Call:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager
 from typing import Final
 
 import aiohttp
 
-from rune.client.calls import Call, Inbox, Lost, Refused, Wire, read_error
+from rune.client.calls import PROOFS, Auth, Call, Inbox, Lost, Refused, Wire, read_error, under
 from rune.errors import NeedsAuth, ProtocolError, RuneError, TimedOut, Unavailable
 from rune.net import Limits, Outlet, Policy, anywhere
 from rune.protocol import jsonrpc
@@ -33,9 +33,10 @@ def endpoint(
     headers: Mapping[str, str] | None = None,
     limits: Limits | None = None,
     policy: Policy = anywhere,
+    auth: Auth | None = None,
 ) -> Callable[[], Wire]:
     """How to reach a server at a URL: each call gives a wire with connections of its own, none open yet."""
-    return lambda: Http(url, Outlet(name, headers=headers, limits=limits, policy=policy))
+    return lambda: Http(url, Outlet(name, headers=headers, limits=limits, policy=policy), auth)
 
 
 class Http:
@@ -45,11 +46,12 @@ class Http:
     lost: str | None = None
     last_words: list[str] = []
 
-    def __init__(self, url: str, outlet: Outlet) -> None:
+    def __init__(self, url: str, outlet: Outlet, auth: Auth | None = None) -> None:
         self.name = outlet.name
         self.url = url
         self.headers: dict[str, str] = {}
         self._outlet = outlet
+        self._auth = auth
         self._inbox: Inbox = lambda envelope, call: None
         self._posts: set[asyncio.Task[None]] = set()
         self._on_lost: Callable[[], None] = lambda: None
@@ -72,12 +74,28 @@ class Http:
         except TimeoutError:
             raise TimedOut(f"{self.name}: no answer to {call.method} in time") from None
 
+    @asynccontextmanager
+    async def _request(
+        self, method: str, headers: Mapping[str, str], data: bytes | None = None
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """One exchange, with what proves who we are; refused, it is made again if there is more to prove with."""
+        auth = self._auth
+        for left in reversed(range(PROOFS)):
+            sent = headers if auth is None else under(headers, await auth.headers(method, self.url))
+            async with self._outlet.request(method, self.url, headers=sent, data=data) as response:
+                if auth is None or response.status not in (401, 403) or not left:
+                    yield response
+                    return
+                if not await auth.refused(response.status, response.headers):
+                    yield response
+                    return
+
     async def _exchange(self, call: Call) -> Envelope:
         headers = {
             "Content-Type": JSON, "Accept": f"{JSON}, {EVENTS}", "Accept-Encoding": "identity",
             **self.headers, **call.headers,
         }  # fmt: skip
-        async with self._outlet.request("POST", self.url, headers=headers, data=call.frame) as response:
+        async with self._request("POST", headers, call.frame) as response:
             call.answered = response.headers
             if response.status != 200:
                 raise await self._refusal(response)
@@ -147,7 +165,7 @@ class Http:
             raise Lost(f"{self.name}: the answer to {call.method} ended before its result")
         await asyncio.sleep(resume.wait)
         last = resume.last
-        async with self._outlet.request("GET", self.url, headers=self._get_headers(resume)) as response:
+        async with self._request("GET", self._get_headers(resume)) as response:
             if response.status != 200 or response.content_type != EVENTS:
                 raise Lost(f"{self.name}: the answer to {call.method} was cut off and cannot be resumed")
             envelope = await self._events(response, call, resume)
@@ -165,7 +183,7 @@ class Http:
         while self.lost is None:
             moved = resume.last
             try:
-                async with self._outlet.request("GET", self.url, headers=self._get_headers(resume)) as response:
+                async with self._request("GET", self._get_headers(resume)) as response:
                     if response.status != 200:
                         raise await self._refusal(response)
                     opened()
@@ -195,10 +213,10 @@ class Http:
         try:
             async with (
                 asyncio.timeout(POST_TIMEOUT),
-                self._outlet.request(method, self.url, headers=headers, data=frame) as response,
+                self._request(method, headers, frame) as response,
             ):
                 await self._outlet.body(response, ERROR_BODY)
-        except (TimeoutError, Unavailable, TimedOut) as error:
+        except (TimeoutError, Unavailable, TimedOut, NeedsAuth) as error:
             log.debug("%s: a %s was not delivered: %s", self.name, method, error)
 
     async def _refusal(self, response: aiohttp.ClientResponse) -> Refused | NeedsAuth:

@@ -8,9 +8,9 @@ from typing import Final
 
 import aiohttp
 
-from rune.client.calls import Wire
+from rune.client.calls import PROOFS, Auth, Wire
 from rune.client.duplex import Duplex
-from rune.errors import Unavailable
+from rune.errors import NeedsAuth, Unavailable
 from rune.net import Limits, Outlet, Policy, anywhere
 
 HIGH_WATER: Final = 4 << 20
@@ -24,9 +24,10 @@ def websocket(
     headers: Mapping[str, str] | None = None,
     limits: Limits | None = None,
     policy: Policy = anywhere,
+    auth: Auth | None = None,
 ) -> Callable[[], Wire]:
     """How to reach a server at a ws:// or wss:// URL: each call gives a new connection, not yet open."""
-    return lambda: Duplex(Socket(url, Outlet(name, headers=headers, limits=limits, policy=policy)))
+    return lambda: Duplex(Socket(url, Outlet(name, headers=headers, limits=limits, policy=policy), auth))
 
 
 class Socket:
@@ -34,10 +35,11 @@ class Socket:
 
     last_words: list[str] = []
 
-    def __init__(self, url: str, outlet: Outlet) -> None:
+    def __init__(self, url: str, outlet: Outlet, auth: Auth | None = None) -> None:
         self.name = outlet.name
         self._url = url
         self._outlet = outlet
+        self._auth = auth
         self._queue: asyncio.Queue[bytes] = asyncio.Queue()
         self._queued = 0
         self._room = asyncio.Event()
@@ -49,12 +51,31 @@ class Socket:
     async def open(self, on_line: Callable[[bytes], None], on_end: Callable[[str], None]) -> None:
         self._on_end = on_end
         self._room.set()
-        self._socket = await self._outlet.websocket(self._url, protocols=("mcp",))
+        self._socket = await self._connect()
         loop = asyncio.get_running_loop()
         self._tasks = [
             loop.create_task(self._read(self._socket, on_line)),
             loop.create_task(self._write(self._socket)),
         ]
+
+    async def _connect(self) -> aiohttp.ClientWebSocketResponse:
+        """The upgrade, with what proves who we are; refused, it is made again if there is more to prove with."""
+        for left in reversed(range(PROOFS)):
+            proof = {} if self._auth is None else await self._auth.headers("GET", self._url)
+            try:
+                return await self._outlet.websocket(self._url, protocols=("mcp",), headers=proof)
+            except Unavailable as error:
+                refusal = error.__cause__
+                if not isinstance(refusal, aiohttp.WSServerHandshakeError) or refusal.status not in (401, 403):
+                    raise
+                if left and self._auth is not None and await self._auth.refused(refusal.status, refusal.headers or {}):
+                    continue
+                if refusal.status == 403:
+                    raise
+                raise NeedsAuth(
+                    f"{self.name}: wants a sign-in first (401)", hint=f"rune auth login {self.name}"
+                ) from None
+        raise AssertionError("the last try returns or raises")
 
     async def _read(self, socket: aiohttp.ClientWebSocketResponse, on_line: Callable[[bytes], None]) -> None:
         async for message in socket:
