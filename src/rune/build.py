@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 LATE: Final = {
     "python": "rune.sources.functions:Server",
-    "upstream": "rune.sources.upstream:Upstream",
+    "upstream": "rune.sources.upstream.source:Upstream",
     "url": "rune.client.http:endpoint",
     "websocket": "rune.client.websocket:websocket",
     "command": "rune.client.duplex:command",

@@ -21,7 +21,7 @@ from rune.errors import NotFound, ProtocolError, RuneError, TimedOut, Unavailabl
 from rune.parking import Parking
 from rune.request import Request, Result
 from rune.source import EVERYTHING, Catalog, Item, Target
-from rune.sources.upstream import Upstream
+from rune.sources.upstream.source import Upstream
 from tests import peers
 from tests.client import fakes, web
 from tests.client.fakes import Carried, Message, Notes, Wires, ask, call
@@ -166,9 +166,9 @@ async def test_the_same_object_again_means_that_nothing_has_changed():
 async def test_a_ttl_is_kept():
     lists = Lists()
     async with entered(fakes.modern(lists)) as (source, _):
-        source._fresh_until = 0
+        source._shelf._fresh_until = 0
         await bounded(source.catalog(catalog_request()))
-        source._fresh_until = asyncio.get_running_loop().time() + 100
+        source._shelf._fresh_until = asyncio.get_running_loop().time() + 100
         lists.tools = []
         assert (await bounded(source.catalog(catalog_request()))).tools
         assert lists.count("tools/list") == 1
@@ -190,7 +190,7 @@ async def test_list_changed_of_an_older_server_is_noticed_and_passed_on():
 
 
 async def test_a_start_is_not_waited_for_and_its_catalog_is_announced(monkeypatch):
-    monkeypatch.setattr("rune.sources.upstream.FIRST_WAIT", 0.05)
+    monkeypatch.setattr("rune.sources.upstream.shelf.FIRST_WAIT", 0.05)
     release = asyncio.Event()
     serve = fakes.modern(Lists())
 
@@ -215,7 +215,7 @@ async def test_a_start_is_not_waited_for_and_its_catalog_is_announced(monkeypatc
 
 
 async def test_a_slow_list_is_answered_from_the_last_one(monkeypatch):
-    monkeypatch.setattr("rune.sources.upstream.FRESH_WAIT", 0.05)
+    monkeypatch.setattr("rune.sources.upstream.shelf.FRESH_WAIT", 0.05)
     lists = Lists()
     async with entered(fakes.modern(lists)) as (source, _):
         first = await bounded(source.catalog(catalog_request()))
@@ -277,7 +277,7 @@ def _initial(wires: Wires) -> list[Message]:
 
 
 async def test_the_number_of_connections_is_bounded(monkeypatch):
-    monkeypatch.setattr("rune.sources.upstream.MAX_CHILDREN", 2)
+    monkeypatch.setattr("rune.sources.upstream.pool.MAX_CHILDREN", 2)
     lists = Lists()
     lists.silent.add("tools/call")
     async with entered(fakes.legacy(lists)) as (source, wires):
@@ -401,7 +401,7 @@ async def test_a_server_that_could_not_start_is_tried_again_until_it_has_shown_i
 
 async def test_a_hanging_server_fails_its_callers_in_time_and_nobody_else():
     async with entered(lambda carried, message: None, timeout=0.1) as (source, _):
-        source._life._start_timeout = 0.1
+        source._pool.first._start_timeout = 0.1
         async with entered(fakes.modern(Lists())) as (healthy, _):
             results = await bounded(
                 asyncio.gather(source.handle(call()), healthy.handle(call()), return_exceptions=True)
@@ -464,7 +464,7 @@ async def test_one_listen_towards_the_server_for_all_who_listen_here():
             with pytest.raises(asyncio.CancelledError):
                 await task
         await until(lambda: lists.count("notifications/cancelled") >= 3)
-        assert source._ear is None
+        assert source._hearing._ear is None
 
 
 async def test_a_listen_at_an_older_server_hears_each_change_once():
@@ -492,7 +492,7 @@ async def test_a_listen_survives_the_death_of_the_server(monkeypatch):
         heard = Notes()
         task = listen(source, heard, toolsListChanged=True)
         await until(lambda: len(lists.listens) == 1)
-        monkeypatch.setattr("rune.sources.upstream.asyncio.sleep", lambda delay: real(min(delay, 0.01)))
+        monkeypatch.setattr("rune.sources.upstream.hearing.asyncio.sleep", lambda delay: real(min(delay, 0.01)))
         lists.tools = []
         wires.last.die()
         await until(lambda: len(lists.listens) == 2)
@@ -517,9 +517,9 @@ async def test_a_url_that_comes_back_is_looked_at_anew():
         with pytest.raises(Unavailable, match=f"up: cannot connect to 127.0.0.1:{port}"):
             await bounded(source.handle(call()))
         async with web.serving(web.legacy(), port=port):
-            source._life.retry_at = 0.0
+            source._pool.first.retry_at = 0.0
             assert (await bounded(source.handle(call()))).kind == "complete"
-            assert source._life.connection.legacy
+            assert source._pool.first.connection.legacy
             await source.__aexit__()
     finally:
         await source.__aexit__()
@@ -533,10 +533,10 @@ async def test_the_time_server_of_the_official_sdk():
     async with source:
         catalog: Catalog = await bounded(source.catalog(catalog_request()))
         assert {item.name for item in catalog.tools} == {"get_current_time", "convert_time"}
-        assert not source._life.connection.legacy
+        assert not source._pool.first.connection.legacy
         result = await bounded(source.handle(call("get_current_time", {"timezone": "UTC"})))
         assert result.value["structuredContent"]["timezone"] == "UTC"
-        pid = source._life.connection._wire._carrier.pid
+        pid = source._pool.first.connection._wire._carrier.pid
         os.kill(pid, signal.SIGKILL)
         await until(lambda: source.status()["state"] == "failed")
         assert "was killed by SIGKILL" in source.status()["error"]
@@ -552,7 +552,7 @@ async def test_the_everything_server_of_npm(wire):
         assert {"echo", "get-sum"} <= {item.name for item in catalog.tools}
         assert catalog.templates
         assert catalog.prompts
-        assert source._life.connection.legacy
+        assert source._pool.first.connection.legacy
         notes = Notes()
         request = call("trigger-long-running-operation", {"duration": 0.2, "steps": 2}, token="mine", emit=notes)
         result = await bounded(source.handle(request))
@@ -639,15 +639,15 @@ async def test_nothing_is_left_after_many_cancelled_and_killed_calls():
                 wires.last.die()
                 await asyncio.wait((task,))
                 assert task.exception() is not None
-                source._life.worked()
-                for pool in source._others.values():
+                source._pool.first.worked()
+                for pool in source._pool._others.values():
                     for life in pool:
                         life.worked()
                         life.retry_at = 0
             else:
                 task.cancel()
                 await asyncio.wait((task,))
-        lives = [source._life, *(life for pool in source._others.values() for life in pool)]
+        lives = list(source._pool)
         assert all(not life.connection._calls.flying for life in lives if life.connection)
         assert all(life.users == 0 for life in lives)
     await until(lambda: len(asyncio.all_tasks()) <= before)

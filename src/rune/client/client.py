@@ -1,6 +1,6 @@
 """One MCP server as a Handler: finds out which era it speaks, then every modern Request can be sent to it.
 
-`sources/upstream.py` and `connect.py` build on this; the older revisions are in `legacy/`.
+`sources/upstream/` and `connect.py` build on this; the older revisions are in `legacy/`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The life of a connection that is meant to be there: started on demand, restarted after its death, with back-off.
 
-`sources/upstream.py` keeps one for each child or session that it needs.
+`sources/upstream/pool.py` keeps one for each child or session that it needs.
 """
 
 from __future__ import annotations
