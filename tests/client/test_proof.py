@@ -34,7 +34,8 @@ class Proofs:
         self.asked.append((method, url))
         return {self.name: self.proofs[0]} if self.proofs else {}
 
-    async def refused(self, status, headers):
+    async def refused(self, proof, status, headers):
+        assert proof == {self.name: self.proofs[0]}
         self.heard.append((status, headers.get("WWW-Authenticate")))
         self.proofs.pop(0)
         return bool(self.proofs)

@@ -52,8 +52,9 @@ class Auth(Protocol):
         """The headers of one exchange, none when there is nothing to prove with yet. Raises NeedsAuth."""
         ...
 
-    async def refused(self, status: int, headers: Mapping[str, str]) -> bool:
-        """The server has answered 401 or 403: True when it is worth another try. Raises NeedsAuth."""
+    async def refused(self, proof: Mapping[str, str], status: int, headers: Mapping[str, str]) -> bool:
+        """The server has answered 401 or 403 to an exchange with this proof: True when it is worth another try, because
+        there is a better one now. Raises NeedsAuth."""
         ...
 
 

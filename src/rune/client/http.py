@@ -81,12 +81,14 @@ class Http:
         """One exchange, with what proves who we are; refused, it is made again if there is more to prove with."""
         auth = self._auth
         for left in reversed(range(PROOFS)):
-            sent = headers if auth is None else under(headers, await auth.headers(method, self.url))
-            async with self._outlet.request(method, self.url, headers=sent, data=data) as response:
+            proof = {} if auth is None else await auth.headers(method, self.url)
+            async with self._outlet.request(
+                method, self.url, headers=under(headers, proof) if proof else headers, data=data
+            ) as response:
                 if auth is None or response.status not in (401, 403) or not left:
                     yield response
                     return
-                if not await auth.refused(response.status, response.headers):
+                if not await auth.refused(proof, response.status, response.headers):
                     yield response
                     return
 

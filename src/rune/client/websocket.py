@@ -68,7 +68,8 @@ class Socket:
                 refusal = error.__cause__
                 if not isinstance(refusal, aiohttp.WSServerHandshakeError) or refusal.status not in (401, 403):
                     raise
-                if left and self._auth is not None and await self._auth.refused(refusal.status, refusal.headers or {}):
+                told: Mapping[str, str] = refusal.headers or {}
+                if left and self._auth is not None and await self._auth.refused(proof, refusal.status, told):
                     continue
                 if refusal.status == 403:
                     raise
