@@ -45,6 +45,7 @@ class Carried:
         self.closed = False
         self.full = False
         self.last_words: list[str] = []
+        self.held: list[float] = []
         self.refuses_to_start = False
         self.ended = True
 
@@ -57,6 +58,9 @@ class Carried:
     async def close(self) -> None:
         self.closed = True
         self.die("was closed")
+
+    def hold(self, seconds: float) -> None:
+        self.held.append(seconds)
 
     async def room(self) -> None:
         while self.full:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 import textwrap
+import time
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -17,6 +19,7 @@ from hypothesis import strategies as st
 
 from rune.errors import Unavailable
 from rune.wires.child import Child
+from rune.wires.orphans import Orphanage
 
 DEADLINE = 20.0
 
@@ -262,3 +265,124 @@ def test_any_cut_of_the_stream_gives_the_same_lines(lines, data):
     for start, end in pairwise([0, *cuts, len(stream)]):
         child.pipe_data_received(1, stream[start:end])
     assert heard == [line for line in lines if line]
+
+
+# --- floods ----------------------------------------------------------------------------------------------------------
+
+
+async def busy(seconds: float) -> float:
+    """The share of a core that this process uses for so long."""
+    began, used = asyncio.get_running_loop().time(), time.process_time()
+    await asyncio.sleep(seconds)
+    return (time.process_time() - used) / (asyncio.get_running_loop().time() - began)
+
+
+async def test_an_endless_stderr_costs_little_and_its_child_still_answers(monkeypatch):
+    monkeypatch.setattr("rune.wires.child.STDERR", (1 << 20, 1 << 20))
+    code = """
+    import os, sys, threading
+    def flood():
+        while True: os.write(2, b"noise noise noise\\n" * 3000)
+    threading.Thread(target=flood, daemon=True).start()
+    for line in sys.stdin.buffer: os.write(1, line)
+    """
+    async with running(python(code)) as (child, ears):
+        child.send(b"one")
+        assert await ears.line() == b"one"
+        await asyncio.sleep(0.2)
+        assert await busy(1.0) < 0.25
+        child.send(b"two")
+        assert await ears.line() == b"two"
+        assert child.last_words[-2] == "noise noise noise"
+
+
+async def test_stdout_is_not_read_while_it_is_held():
+    async with running(python("import os\nwhile True: os.write(1, b'x' * 999 + b'\\n')")) as (child, ears):
+        await ears.line()
+        child.hold(0.1)
+        child.hold(0.5)
+        await asyncio.sleep(0)
+        before = ears.lines.qsize()
+        await asyncio.sleep(0.3)
+        assert ears.lines.qsize() == before
+        while not ears.lines.empty():
+            ears.lines.get_nowait()
+        await ears.line()
+        child.hold(5.0)
+
+
+# --- the end of everything -------------------------------------------------------------------------------------------
+
+PARENT = """
+import asyncio, sys
+from rune.wires.child import Child
+
+async def main(argv):
+    child = Child("kid", argv)
+    await child.open(lambda line: print(child.pid, line.decode(), flush=True), print)
+    await asyncio.Event().wait()
+
+asyncio.run(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("stubborn", [False, True])
+async def test_no_orphans_when_we_are_killed(stubborn):
+    """Not even those who read no input and ignore TERM, nor what they have started themselves."""
+    kid = f"import signal, time; signal.signal(15, signal.{'SIG_IGN' if stubborn else 'SIG_DFL'}); time.sleep(600)"
+    code = f"""
+    import signal, subprocess, sys, time
+    kid = subprocess.Popen([sys.executable, "-c", {kid!r}])
+    signal.signal(15, signal.{"SIG_IGN" if stubborn else "SIG_DFL"})
+    print(kid.pid)
+    time.sleep(600)
+    """
+    parent = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", PARENT, *python(code), stdout=asyncio.subprocess.PIPE
+    )
+    async with asyncio.timeout(DEADLINE):
+        pids = [int(word) for word in (await parent.stdout.readline()).split()]
+        assert len(pids) == 2
+        parent.kill()
+        await parent.wait()
+        while not all(ended(pid) for pid in pids):
+            await asyncio.sleep(0.05)
+
+
+async def test_who_has_ended_is_not_looked_after_any_more(tmp_path):
+    """Its number may belong to somebody else by then."""
+    watcher = Orphanage()
+    bystander = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    try:
+        watcher.watch(bystander.pid)
+        shell = watcher._shell
+        os.kill(shell.pid, signal.SIGKILL)
+        shell.wait(DEADLINE)
+        watcher.watch(999_999_999)
+        assert watcher._shell is not shell, "a shell that was killed is replaced"
+        watcher.forget(999_999_999)
+        watcher.forget(bystander.pid)
+        watcher.forget(bystander.pid)
+        last = watcher._shell
+        watcher.close()
+        assert last.returncode == 0
+        assert bystander.poll() is None
+        watcher.watch(bystander.pid)
+        watcher.close()
+        async with asyncio.timeout(DEADLINE):
+            while bystander.poll() is None:
+                await asyncio.sleep(0.05)
+    finally:
+        bystander.kill()
+        bystander.wait()
+
+
+async def test_without_a_shell_children_run_all_the_same(monkeypatch):
+    def nothing(*args, **options):
+        raise FileNotFoundError("/bin/sh")
+
+    monkeypatch.setattr("rune.wires.orphans.subprocess.Popen", nothing)
+    watcher = Orphanage()
+    watcher.watch(999_999_999)
+    watcher.forget(999_999_999)
+    watcher.close()

@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from rune.client.calls import Call, Inbox, Lost, Wire
 from rune.errors import TimedOut
 from rune.protocol import jsonrpc
 from rune.protocol.jsonrpc import Envelope
+from rune.wires.allowance import Allowance
 from rune.wires.child import Child
 
 log = logging.getLogger("rune.client")
+
+UNASKED: Final = (20_000, 5_000)
+"""Notes, noise and answers to nothing that are read at once, and per second after that (a long one counts more). The
+reader is shared by all servers: what one of them pours out must not cost the others."""
 
 
 class Carrier(Protocol):
@@ -26,6 +31,8 @@ class Carrier(Protocol):
     async def close(self) -> None: ...
 
     def send(self, line: bytes) -> None: ...
+
+    def hold(self, seconds: float) -> None: ...
 
     @property
     def full(self) -> bool: ...
@@ -57,6 +64,7 @@ class Duplex:
         self._inbox: Inbox = lambda envelope, call: None
         self._on_lost: Callable[[], None] = lambda: None
         self._noise = False
+        self._unasked = Allowance(*UNASKED)
 
     @property
     def last_words(self) -> list[str]:
@@ -112,25 +120,39 @@ class Duplex:
         opened()
 
     def _received(self, line: bytes) -> None:
+        asked = False
         try:
             batch = jsonrpc.read_batch(line)
             for member in (line,) if batch is None else batch:
-                self._dispatch(jsonrpc.read(member))
+                asked = self._dispatch(jsonrpc.read(member)) or asked
         except jsonrpc.Malformed as error:
-            future = self._awaited(error.id)
-            if future is not None:
-                future.set_exception(Lost(f"{self.name}: answered with something that is no JSON-RPC: {error}"))
-            elif not self._noise:
-                self._noise = True
-                log.warning("%s: wrote something else than JSON-RPC to stdout: %.80r (%s)", self.name, line, error)
+            asked = self._broken(line, error)
+        if not asked:
+            wait = self._unasked.spend(1 + len(line) / 1024, self._loop.time())
+            if wait:
+                self._carrier.hold(wait)
 
-    def _dispatch(self, envelope: Envelope) -> None:
+    def _dispatch(self, envelope: Envelope) -> bool:
+        """Whether it was an answer that somebody waits for."""
         if isinstance(envelope.method, str):
             self._inbox(envelope, None)
-            return
+            return False
         future = self._awaited(envelope.id)
+        if future is None:
+            return False
+        future.set_result(envelope)
+        return True
+
+    def _broken(self, line: bytes, error: jsonrpc.Malformed) -> bool:
+        """The same of something that is no JSON-RPC; noise is told once."""
+        future = self._awaited(error.id)
         if future is not None:
-            future.set_result(envelope)
+            future.set_exception(Lost(f"{self.name}: answered with something that is no JSON-RPC: {error}"))
+            return True
+        if not self._noise:
+            self._noise = True
+            log.warning("%s: wrote something else than JSON-RPC to stdout: %.80r (%s)", self.name, line, error)
+        return False
 
     def _awaited(self, id: object) -> asyncio.Future[Envelope] | None:
         """Who waits for this response, if anybody still does."""

@@ -47,6 +47,7 @@ class Socket:
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._on_end: Callable[[str], None] = lambda reason: None
         self._ended = False
+        self._held = 0.0
 
     async def open(self, on_line: Callable[[bytes], None], on_end: Callable[[str], None]) -> None:
         self._on_end = on_end
@@ -80,6 +81,9 @@ class Socket:
 
     async def _read(self, socket: aiohttp.ClientWebSocketResponse, on_line: Callable[[bytes], None]) -> None:
         async for message in socket:
+            if self._held:
+                held, self._held = self._held, 0.0
+                await asyncio.sleep(held)
             if message.type is aiohttp.WSMsgType.TEXT:
                 on_line(message.data.encode())
             elif message.type is aiohttp.WSMsgType.BINARY:
@@ -109,6 +113,9 @@ class Socket:
         if self._queued >= HIGH_WATER:
             self._room.clear()
         self._queue.put_nowait(line)
+
+    def hold(self, seconds: float) -> None:
+        self._held = seconds
 
     @property
     def full(self) -> bool:

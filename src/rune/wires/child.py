@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Final, cast
 
 from rune.errors import Unavailable
+from rune.wires.allowance import Allowance
+from rune.wires.orphans import orphanage
 
 log = logging.getLogger("rune.child")
 
@@ -31,6 +33,8 @@ INHERITED: Final = (
 MAX_LINE: Final = 64 << 20
 HIGH_WATER: Final = 4 << 20
 LAST_LINES: Final = 20
+STDERR: Final = (4 << 20, 1 << 20)
+"""Bytes of stderr that are read at once, and per second after that: a flood there must not cost the others."""
 LINGER: Final = 0.25
 """Seconds between the exit of a child and the end of its pipes, or the other way round."""
 
@@ -64,6 +68,8 @@ class Child(asyncio.SubprocessProtocol):
         self._partial_size = 0
         self._stderr: deque[str] = deque(maxlen=LAST_LINES)
         self._stderr_tail = b""
+        self._talk = Allowance(*STDERR)
+        self._held: dict[int, float] = {}
         self._on_line: Callable[[bytes], None] = lambda line: None
         self._on_end: Callable[[str], None] = lambda reason: None
         self._exited = asyncio.Event()
@@ -93,6 +99,7 @@ class Child(asyncio.SubprocessProtocol):
             raise Unavailable(f"{self.name}: cannot start {self.argv[0]}: {error}") from None
         self._transport = transport
         self.pid = transport.get_pid()
+        orphanage.watch(self.pid)
         self._stdin = cast(asyncio.WriteTransport, transport.get_pipe_transport(0))
         self._stdin.set_write_buffer_limits(high=HIGH_WATER)
 
@@ -156,9 +163,38 @@ class Child(asyncio.SubprocessProtocol):
             if line:
                 self._on_line(line)
 
+    def hold(self, seconds: float) -> None:
+        """Read nothing from its stdout for a while: it sends more than anybody wants."""
+        self._hold(1, seconds)
+
+    def _hold(self, fd: int, seconds: float) -> None:
+        if fd not in self._held:
+            self._reader(fd, "pause_reading")
+            self._loop.call_later(seconds, self._go_on, fd)
+        self._held[fd] = self._loop.time() + seconds
+
+    def _go_on(self, fd: int) -> None:
+        left = self._held[fd] - self._loop.time()
+        if left > 0:
+            self._loop.call_later(left, self._go_on, fd)
+        else:
+            del self._held[fd]
+            self._reader(fd, "resume_reading")
+
+    def _reader(self, fd: int, step: str) -> None:
+        pipe = None if self._transport is None else self._transport.get_pipe_transport(fd)
+        if pipe is not None and not pipe.is_closing():
+            getattr(pipe, step)()
+
     def _complain(self, data: bytes) -> None:
+        wait = self._talk.spend(len(data), self._loop.time())
+        if wait:
+            self._hold(2, wait)
         *lines, tail = (self._stderr_tail + data).split(b"\n")
         self._stderr_tail = tail[:4096]
+        if not log.isEnabledFor(logging.DEBUG):
+            # Only the last ones are ever shown.
+            lines = lines[-2 * LAST_LINES :]
         for line in lines:
             text = _CONTROL.sub("", line[:2000].decode(errors="replace")).rstrip()
             if text:
@@ -224,6 +260,8 @@ class Child(asyncio.SubprocessProtocol):
                 async with asyncio.timeout(self._grace):
                     await self._exited.wait()
         await self._sweep()
+        assert self.pid is not None, "only a started child is reaped"
+        orphanage.forget(self.pid)
         self._transport.close()
         self._end("was closed")
 
