@@ -49,6 +49,21 @@ def npm(name: str, *packages: str) -> Path:
     return _installed(name, packages, build, movable=True)
 
 
+def apt(command: str, *packages: str) -> str | None:
+    """Debian packages that bring a command; what is in the way if it cannot be had."""
+    if shutil.which(command):
+        return None
+    if os.name != "posix" or os.geteuid() or not shutil.which("apt-get"):
+        return f"{command} is not installed, and only root on Debian can install it"
+    with (cache() / "apt.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            _run("apt-get", "install", "-y", "-q", "--no-install-recommends", *packages)
+        except RuntimeError as error:
+            return f"{command} is not installed, and apt-get could not install it: {error}"
+    return None if shutil.which(command) else f"{' '.join(packages)} brought no {command}"
+
+
 def program(folder: Path, name: str) -> str:
     """The full path of a program of an installation."""
     for place in (folder / "bin", folder / "node_modules" / ".bin"):
