@@ -24,7 +24,8 @@ respected. `rune-cli` is a second name of the command.
 FILES = """\
 The file is strict: an unknown key is an error. `${NAME}`, `${env:NAME}`, `${NAME:-default}` and
 `${env:NAME:-default}` are filled in from the environment, in any value; a default stands in for a variable that is
-unset or empty. Relative paths are meant from the folder of the file.
+unset or empty. `${secret:NAME}` comes from the vault (`rune secret set NAME`). Relative paths are meant from the folder
+of the file.
 """
 
 FOREIGN = """

@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from rune import __version__
+from rune.config.fill import Surroundings
 from rune.config.model import Config, ServerTable, SourceConfig
 from rune.errors import ConfigError, RuneError
 from rune.gateway import Gateway, Identity
@@ -36,6 +37,7 @@ LATE: Final = {
     "websocket": "rune.client.websocket:websocket",
     "command": "rune.client.duplex:command",
     "sqlite": "rune.stores.sqlite:SqliteStore",
+    "vault": "rune.auth.vault:Vault",
 }
 
 
@@ -71,6 +73,11 @@ async def around(source: Source) -> AsyncIterator[Gateway]:
             source.tasks = tasks  # type: ignore[attr-defined]
         async with Gateway([Mount(source)], tasks=tasks) as gateway:
             yield gateway
+
+
+def surroundings() -> Surroundings:
+    """What a config is filled in from: the environment of this process, and the vault of this user."""
+    return Surroundings(lambda: late("vault")())
 
 
 def late(key: str) -> Any:

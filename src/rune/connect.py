@@ -6,7 +6,6 @@ A target is a URL, a command as a list, a file or `mcp.json` by its path, or a `
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import Future
@@ -19,7 +18,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from rune import __version__
-from rune.build import around, build, late
+from rune.build import around, build, late, surroundings
 from rune.client.answers import Answers, Elicit, Roots, Sample
 from rune.client.client import Connection
 from rune.client.hearing import Listening, OnLog, OnProgress, Told
@@ -105,7 +104,7 @@ class Client:
         if isinstance(target, (str, Path)):
             scheme = urlsplit(str(target)).scheme
             if scheme not in ("http", "https", "ws", "wss"):
-                gateway = await stack.enter_async_context(build(load([str(target)], environ=os.environ)))
+                gateway = await stack.enter_async_context(build(load([str(target)], environ=surroundings())))
                 return (await stack.enter_async_context(gateway)).handle
         if isinstance(target, (str, list, tuple)):
             wire = self._wire(target)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from rune.config.fill import Unfilled, fill
 
-ENV = {"TOKEN": "t0ken", "EMPTY": "", "a.b-c": "dotted"}
+ENV = {"secret:KEY": "k3y", "TOKEN": "t0ken", "EMPTY": "", "a.b-c": "dotted"}
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,9 @@ ENV = {"TOKEN": "t0ken", "EMPTY": "", "a.b-c": "dotted"}
         ("${EMPTY:-x}", "x"),
         ("${EMPTY}", ""),
         ("${a.b-c}", "dotted"),
+        ("Bearer ${secret:KEY}", "Bearer k3y"),
+        ("${secret:NONE:-x}", "x"),
+        ("${KEY:-not a secret}", "not a secret"),
         ("$TOKEN ${} ${ TOKEN } ${1} $${", "$TOKEN ${} ${ TOKEN } ${1} $${"),
         ("plain", "plain"),
     ],
@@ -43,7 +46,8 @@ def test_values_at_any_depth_are_filled_and_keys_are_not() -> None:
     [
         ("${NONE}", "${NONE} is not set", "export NONE=… or give a default: ${NONE:-…}"),
         ("${env:NONE}", "${env:NONE} is not set", "export NONE=… or give a default: ${NONE:-…}"),
-        ("${secret:X}", "${secret:X} has no vault to come from", "take it from the environment: ${env:X}"),
+        ("${secret:NONE}", "${secret:NONE} is not in the vault", "rune secret set NONE"),
+        ("${secret:TOKEN}", "${secret:TOKEN} is not in the vault", "rune secret set TOKEN"),
         ("${input:X}", "${input:X}: unknown kind 'input'", "use ${X} or ${env:X}"),
     ],
 )

@@ -57,6 +57,11 @@ class Shell:
         out, err = (self.folder / f".{name}-{len(self.groups)}" for name in ("out", "err"))
         # The command is that of the interpreter that runs the tests.
         environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+        # What a page keeps stays out of the vault and the keyring of whoever runs the tests.
+        environment |= {
+            "RUNE_HOME": str(self.folder / ".home"),
+            "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring",
+        }
         with out.open("wb") as stdout, err.open("wb") as stderr:
             child = subprocess.Popen(
                 argv, cwd=self.folder, env=environment, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr,

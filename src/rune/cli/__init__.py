@@ -19,6 +19,7 @@ VERBS: Final = {
     "resource": ("rune.cli.resources:resource", "List and read resources."),
     "prompt": ("rune.cli.prompts:prompt", "List and get prompts."),
     "inspect": ("rune.cli.inspect:inspect", "Show what a server is and offers."),
+    "secret": ("rune.cli.secrets:secret", "Keep secrets for configs in the vault."),
     "check": ("rune.cli.check:check", "Check a config without starting anything."),
     "version": ("rune.cli.version:version", "Print the version."),
     "completion": ("rune.cli.completion:completion", "Print the completion script of a shell."),
@@ -27,6 +28,9 @@ VERBS: Final = {
 
 LISTENERS: Final = {"http": "rune.app.http:serve", "stdio": "rune.app.stdio:serve"}
 """How `serve` listens; HTTP brings uvicorn along, which stdio does not need."""
+
+VAULT: Final = "rune.auth.vault:Vault"
+"""Opened by configs that say `${secret:NAME}`, and only then."""
 
 
 def late(place: str) -> Any:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from rune.cli import VAULT, late
 from rune.cli.screen import Misuse
+from rune.config.fill import Surroundings
 from rune.config.model import Config
 from rune.config.targets import check_target, load
 from rune.errors import ConfigError
@@ -69,4 +70,4 @@ def reaching(function: F) -> F:
 
 def configured(targets: tuple[str, ...], file: Path | None) -> Config:
     """The Config of a command line, with the command after `--` that `main` has put aside."""
-    return load(targets, click.get_current_context().obj or (), file, environ=os.environ)
+    return load(targets, click.get_current_context().obj or (), file, environ=Surroundings(lambda: late(VAULT)()))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, Protocol
 
 from rune.config.lines import Path
 from rune.errors import ConfigError
@@ -22,10 +23,41 @@ class Unfilled(ConfigError):
         self.path = path
 
 
+class Secrets(Protocol):
+    """What knows secrets by name."""
+
+    def secret(self, name: str) -> str | None: ...
+
+
+class Surroundings(Mapping[str, str]):
+    """What a config is filled in from: the environment, and secrets, which are opened when the first one is wanted."""
+
+    def __init__(self, secrets: Callable[[], Secrets]) -> None:
+        self._open = secrets
+        self._secrets: Secrets | None = None
+
+    def __getitem__(self, name: str) -> str:
+        if not name.startswith("secret:"):
+            return os.environ[name]
+        if self._secrets is None:
+            self._secrets = self._open()
+        value = self._secrets.secret(name.removeprefix("secret:"))
+        if value is None:
+            raise KeyError(name)
+        return value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(os.environ)
+
+    def __len__(self) -> int:
+        return len(os.environ)
+
+
 def fill(value: Any, environ: Mapping[str, str], path: Path = ()) -> Any:
-    """The value with `${NAME}`, `${env:NAME}`, `${NAME:-default}` and `${env:NAME:-default}` replaced in its strings.
+    """The value with `${NAME}`, `${env:NAME}`, `${secret:NAME}` and the same with `:-default` replaced in its strings.
 
     A default stands in for a variable that is unset or empty, as in a shell. Anything else in `${…}` is left alone.
+    A secret stands in `environ` under `secret:NAME`.
 
     Raises:
         Unfilled: for a variable without a value, and for `${kind:…}` of an unknown kind.
@@ -41,15 +73,13 @@ def fill(value: Any, environ: Mapping[str, str], path: Path = ()) -> Any:
 
 def _one(match: re.Match[str], environ: Mapping[str, str], path: Path) -> str:
     kind, name, default = match["kind"], match["name"], match["default"]
-    if kind == "secret":
-        raise Unfilled(
-            f"{match.group()} has no vault to come from", path, hint=f"take it from the environment: ${{env:{name}}}"
-        )
-    if kind not in (None, "env"):
+    if kind not in (None, "env", "secret"):
         raise Unfilled(f"{match.group()}: unknown kind {kind!r}", path, hint=f"use ${{{name}}} or ${{env:{name}}}")
-    found = environ.get(name)
+    found = environ.get(f"secret:{name}" if kind == "secret" else name)
     if found or (found is not None and default is None):
         return found
     if default is not None:
         return default
+    if kind == "secret":
+        raise Unfilled(f"{match.group()} is not in the vault", path, hint=f"rune secret set {name}")
     raise Unfilled(f"{match.group()} is not set", path, hint=f"export {name}=… or give a default: ${{{name}:-…}}")
