@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from rune.cli import VERBS, late, rune
-from rune.config.model import FIELDS_OF, ServerTable, Size, SourceTable
+from rune.config.model import FIELDS_OF, ProfileTable, ServerTable, Size, SourceTable
 
 HEAD = "<!-- Made by docs/generate.py. -->\n\n"
 
@@ -65,7 +65,11 @@ def _help(context: click.Context) -> str:
 def config() -> str:
     """The config: every key of `rune.toml`."""
     text = f"{HEAD}# rune.toml\n\n{FILES}"
-    for title, shape in (("[server]", ServerTable), ("[sources.NAME]", SourceTable)):
+    for title, shape in (
+        ("[server]", ServerTable),
+        ("[sources.NAME]", SourceTable),
+        ("[profiles.NAME]", ProfileTable),
+    ):
         text += f"\n## {title}\n\n{_first_upper((shape.__doc__ or '').partition(': ')[2])}\n\n"
         text += "| key | type | default | meaning |\n|---|---|---|---|\n"
         text += "".join(_row(field, shape) for field in msgspec.structs.fields(shape))

@@ -7,12 +7,14 @@ import importlib.util
 import sys
 import traceback
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from importlib import import_module
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Any, Final
+from types import CodeType, ModuleType
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from rune import __version__
 from rune.config.fill import Surroundings
@@ -20,6 +22,7 @@ from rune.config.model import Config, ServerTable, SourceConfig
 from rune.errors import ConfigError, RuneError
 from rune.gateway import Gateway, Identity
 from rune.parking import Parking
+from rune.profile import Profile
 from rune.request import Request
 from rune.router import Mount, exposed
 from rune.seal import Seal
@@ -41,28 +44,96 @@ LATE: Final = {
 }
 
 
+class House:
+    """What outlives a Gateway, and the Gateway of now: entered while it serves, replaced by `move_in`."""
+
+    def __init__(self, config: Config, tasks: Tasks, seal: Seal) -> None:
+        self.config = config
+        self.gateway = Gateway([])
+        self.parking = Parking()
+        self.tasks = tasks
+        self._seal = seal
+        self._keys: dict[Source, object] = {}
+        self._names: dict[Source, Identity] = {}
+
+    async def construct(self, config: Config) -> Gateway:
+        """A new Gateway, not running yet. Sources are shared with the one of now where their config is the same.
+
+        Raises:
+            ConfigError: for a file that cannot be loaded, and for tools whose names collide. Nothing has changed then.
+        """
+        now = self.gateway.sources
+        self._keys = {source: key for source, key in self._keys.items() if source in now}
+        self._names = {source: name for source, name in self._names.items() if source in now}
+        mounts = [Mount(self._source(source), source.prefix, source.tools) for source in config.sources]
+        await _distinct(mounts, config.sources)
+        identity = _identity(config.server, [self._names.get(mount.source) for mount in mounts])
+
+        def gateway(profile: Profile | None) -> Gateway:
+            page_size = config.server.page_size
+            made = Gateway(
+                mounts, identity=identity, seal=self._seal, tasks=self.tasks, page_size=page_size, profile=profile
+            )
+            made.parking = self.parking
+            return made
+
+        whole = gateway(None)
+        whole.profiles = {
+            name: gateway(Profile(name, table.tools, table.prompts, table.resources))
+            for name, table in config.profiles.items()
+        }
+        return whole
+
+    def _source(self, config: SourceConfig) -> Source:
+        key = _key(config)
+        for source, known in self._keys.items():
+            if known == key:
+                return source
+        source = _make(config, self.parking)
+        if config.kind == "python":
+            server: Any = source
+            self._names[source] = _own_name(server)
+            server.name, server.tasks, server.parking = config.name, self.tasks, self.parking
+        self._keys[source] = key
+        return source
+
+    def move_in(self, gateway: Gateway, config: Config) -> None:
+        """This is the Gateway of now; whoever made it has let it take over from the old one."""
+        self.gateway, self.config = gateway, config
+
+    async def __aenter__(self) -> Self:
+        await self.gateway.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.gateway.__aexit__()
+
+
+@asynccontextmanager
+async def house(config: Config) -> AsyncIterator[House]:
+    """A House with the first Gateway of a config, which is not running yet.
+
+    Raises:
+        ConfigError: see `House.construct`.
+    """
+    async with _store(config.server.store) as store, Tasks(store) as tasks:
+        house = House(config, tasks, await Seal.load(store))
+        try:
+            house.gateway = await house.construct(config)
+            yield house
+        finally:
+            await house.parking.close()
+
+
 @asynccontextmanager
 async def build(config: Config) -> AsyncIterator[Gateway]:
     """The Gateway of a config, with its store, tasks and parked calls around it. Whoever serves it enters it.
 
     Raises:
-        ConfigError: for a file that cannot be loaded, and for tools whose names collide.
+        ConfigError: see `House.construct`.
     """
-    parking = Parking()
-    mounts = [Mount(_source(source, parking), source.prefix, source.tools) for source in config.sources]
-    await _distinct(mounts, config.sources)
-    # Asked before the sources get the names of the config.
-    identity = _identity(config, [mount.source for mount in mounts])
-    async with _store(config.server.store) as store, Tasks(store) as tasks:
-        for mount, source in zip(mounts, config.sources, strict=True):
-            if source.kind == "python":
-                server: Any = mount.source
-                server.name, server.tasks, server.parking = source.name, tasks, parking
-        seal = await Seal.load(store)
-        try:
-            yield Gateway(mounts, identity=identity, seal=seal, tasks=tasks, page_size=config.server.page_size)
-        finally:
-            await parking.close()
+    async with house(config) as found:
+        yield found.gateway
 
 
 @asynccontextmanager
@@ -92,33 +163,39 @@ def _store(text: str) -> Store:
     return store
 
 
-def _identity(config: Config, sources: Sequence[Source]) -> Identity:
+def _key(config: SourceConfig) -> object:
+    """What makes a source the same as another: all that it is made from, but not how it is shown."""
+    content = None
+    if config.kind == "python":
+        with suppress(OSError):
+            content = hashlib.sha256(Path(config.place).read_bytes()).digest()
+    return replace(config, prefix="", tools=(), origin=""), content
+
+
+def _own_name(server: Server) -> Identity:
+    """What a Python file calls itself, before it gets the name of the config."""
+    return Identity(
+        name=server.name,
+        version=server.version or __version__,
+        title=server.title,
+        website_url=server.website_url,
+        icons=tuple(dict(icon) for icon in server.icons or ()),
+        instructions=server.instructions,
+    )
+
+
+def _identity(table: ServerTable, names: Sequence[Identity | None]) -> Identity:
     """A lone Python file serves under its own name, if the config gives no other."""
-    table: ServerTable = config.server
-    if len(sources) == 1 and config.sources[0].kind == "python":
-        server: Server = sources[0]  # type: ignore[assignment]
-        return Identity(
-            name=table.name or server.name,
-            version=server.version or __version__,
-            title=server.title,
-            website_url=server.website_url,
-            icons=tuple(dict(icon) for icon in server.icons or ()),
-            instructions=table.instructions or server.instructions,
-        )
-    return Identity(name=table.name or "rune", version=__version__, instructions=table.instructions)
+    lone = names[0] if len(names) == 1 and names[0] is not None else Identity(version=__version__)
+    return replace(lone, name=table.name or lone.name, instructions=table.instructions or lone.instructions)
 
 
-def _source(source: SourceConfig, parking: Parking) -> Source:
+def _make(source: SourceConfig, parking: Parking) -> Source:
     if source.kind == "python":
         return load_server(Path(source.place), source.origin)
-    if source.kind == "url":
-        kind = "websocket" if source.place.startswith("ws") else "url"
-        wire = late(kind)(source.name, source.place, headers=source.headers)
-    else:
-        wire = late("command")(source.name, source.command, env=source.env, cwd=source.cwd)
     limits = {} if source.timeout is None else {"timeout": source.timeout}
     identity = {"name": "rune", "version": __version__}
-    upstream: Source = late("upstream")(source.name, wire, identity=identity, parking=parking, **limits)
+    upstream: Source = late("upstream")(source.name, wire_of(source), identity=identity, parking=parking, **limits)
     return upstream
 
 
@@ -174,6 +251,13 @@ def load_server(path: Path, origin: str) -> Server:
     )
 
 
+class Fresh(SourceFileLoader):
+    """Compiles a file each time: bytecode that was kept goes by the second, and edits may come faster than that."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+
 def _run(path: Path, origin: str) -> ModuleType:
     if not path.is_file():
         raise ConfigError(
@@ -185,15 +269,21 @@ def _run(path: Path, origin: str) -> ModuleType:
         sys.path.append(folder)
     digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
     name = f"{path.stem}_{digest}"
-    spec = importlib.util.spec_from_file_location(name, path)
+    spec = importlib.util.spec_from_file_location(name, path, loader=Fresh(name, str(path)))
     assert spec is not None and spec.loader is not None, "a file of Python code has a loader"
     module = importlib.util.module_from_spec(spec)
+    former = sys.modules.get(name)
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except RuneError as error:
-        raise ConfigError(f"{_where(path, error)}: {error.message}", hint=error.hint) from error
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if former is not None:
+            # The functions of before are still being served.
+            sys.modules[name] = former
+        if isinstance(error, RuneError):
+            raise ConfigError(f"{_where(path, error)}: {error.message}", hint=error.hint) from error
+        if not isinstance(error, Exception | SystemExit):
+            raise
         hint = "install it beside rune, or correct the import" if isinstance(error, ImportError) else "correct the file"
         raise ConfigError(f"{_where(path, error)}: {type(error).__name__}: {error}", hint=hint) from error
     return module

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Coroutine, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Container, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from typing import Any, Self
 
 import msgspec
 
-from rune.errors import METHOD_NOT_FOUND, ProtocolError, RuneError
+from rune.errors import METHOD_NOT_FOUND, ProtocolError
+from rune.listens import Listens, Wanted
+from rune.parking import Parking
+from rune.profile import Profile
 from rune.protocol import jsonrpc
 from rune.protocol.methods import METHODS, REVISIONS, TASKS
 from rune.protocol.modern import ACKNOWLEDGED, check_param_headers
-from rune.request import Emit, Handler, Note, Request, Result
+from rune.request import Caller, Handler, Note, Request, Result
 from rune.router import Mount, Router, View
 from rune.seal import Seal
-from rune.source import EVERYTHING, Filter, Target
+from rune.source import EVERYTHING, Filter, Source, Target
 from rune.tasks import Tasks
-
-log = logging.getLogger("rune.gateway")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,11 @@ class Identity:
 
 
 class Gateway:
-    """A Handler over its sources. List methods and calls take the same stops, so that a policy is written once."""
+    """A Handler over its sources. List methods and calls take the same stops, so that a policy is written once.
+
+    With a `profile` it shows a part of them; such a gateway is one of the `profiles` of another, which keeps the
+    sources alive for all. `parking` is where calls wait that may outlive it, `reloads` says that another may follow.
+    """
 
     def __init__(
         self,
@@ -56,14 +60,21 @@ class Gateway:
         seal: Seal | None = None,
         tasks: Tasks | None = None,
         page_size: int = 1000,
+        profile: Profile | None = None,
     ) -> None:
         self.identity = identity or Identity()
         self.seal = seal or Seal()
         self.tasks = tasks
+        self.parking: Parking | None = None
+        self.profiles: Mapping[str, Gateway] = {}
+        self.reloads = False
         self.mounts = tuple(mounts)
-        self.router = Router(mounts, self.seal, page_size)
+        self.router = Router(mounts, self.seal, page_size, profile)
+        self.listens = Listens(self.sources)
+        self._profile = profile
         self._chain = self.router.handle
-        self._stack = AsyncExitStack()
+        self._lives: dict[Source, AsyncExitStack] = {}
+        self._ears = ExitStack()
         self._methods: dict[str, Handler] = {
             "server/discover": self._discover,
             "tools/call": self._call,
@@ -76,16 +87,85 @@ class Gateway:
         }
         self._discovered: tuple[View, Result] | None = None
 
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """What stands behind it, in the order of the config."""
+        return tuple(mount.source for mount in self.mounts)
+
     async def __aenter__(self) -> Self:
-        async with AsyncExitStack() as stack:
-            for mount in self.mounts:
-                await stack.enter_async_context(mount.source)
-                stack.callback(mount.source.listeners.add(EVERYTHING, lambda _: self.router.changed()))
-            self._stack = stack.pop_all()
+        await self._start()
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        await self._stack.aclose()
+        self._ears.close()
+        async with AsyncExitStack() as stack:
+            for life in self._lives.values():
+                stack.push_async_exit(life)
+            self._lives = {}
+
+    async def _start(self, running: Container[Source] = ()) -> None:
+        """Start the sources that are not running yet; if one of them cannot, none is left behind."""
+        async with AsyncExitStack() as undo:
+            lives = {}
+            for source in self.sources:
+                if source not in running:
+                    lives[source] = await undo.enter_async_context(AsyncExitStack())
+                    await lives[source].enter_async_context(source)
+            undo.pop_all()
+        self._lives = lives
+        for gateway in (self, *self.profiles.values()):
+            for source in self.sources:
+                self._ears.callback(source.listeners.add(EVERYTHING, gateway.router.changed))
+
+    async def succeed(self, old: Gateway) -> dict[Source, AsyncExitStack]:
+        """Take the place of another gateway of the same app: start what it does not have, take over the rest as it
+        runs, and hear from now on what its listens wait for. The caller ends what is returned, once it is idle.
+
+        Raises:
+            RuneError: a source cannot be started; nothing has changed then.
+        """
+        await self._start(old.sources)
+        try:
+            await self._look_around()
+        except BaseException:
+            await self.__aexit__()
+            raise
+        # Nothing from here on can fail or wait: requests see the one gateway or the other.
+        old._ears.close()
+        left, old._lives = old._lives, {}
+        for source in self.sources:
+            if source in left:
+                self._lives[source] = left.pop(source)
+        for gateway, former in self._pairs(old):
+            gateway.listens = former.listens
+            gateway.listens.move(self.sources)
+        return left
+
+    async def announce(self, old: Gateway) -> None:
+        """Tell those who listen which of their lists are not what `old` has shown them."""
+        for gateway, former in self._pairs(old):
+            for listen in gateway.listens:
+                view = await gateway.router.view(listen.request)
+                for kind in view.differences(former.router.known(listen.request)):
+                    listen.request.emit(Note(f"notifications/{kind}/list_changed"))
+
+    def expect_another(self) -> None:
+        """Say that lists may change, even if no source ever does: a newer gateway may follow."""
+        for gateway in (self, *self.profiles.values()):
+            gateway.reloads = True
+
+    def _pairs(self, old: Gateway) -> list[tuple[Gateway, Gateway]]:
+        """This gateway and its profiles, each with what it follows."""
+        both = self.profiles.keys() & old.profiles.keys()
+        return [(self, old), *((self.profiles[name], old.profiles[name]) for name in both)]
+
+    async def _look_around(self) -> None:
+        """Ask the sources what they offer before anybody else does: nothing shall be missing because it is new."""
+        await asyncio.gather(*(gateway.router.view(Request("catalog")) for gateway in (self, *self.profiles.values())))
+
+    def inside(self, caller: Caller) -> Caller:
+        """Who a caller is for this gateway: what is kept for it in a profile stays there."""
+        return caller if self._profile is None else self._profile.caller(caller)
 
     def handle(self, request: Request) -> Coroutine[Any, Any, Result]:
         """Answer one request of the 2026-07-28 dialect.
@@ -101,11 +181,16 @@ class Gateway:
 
     async def _call(self, request: Request) -> Result:
         view = self.router.fresh(request) or await self.router.view(request)
-        target = self.router.resolve(request, view)
+        target = self.router.resolve(request, view) if not request.state else self._resume(request, view)
         if target.item is not None and target.item.headers and request.headers is not None:
             check_param_headers(request.headers, target.item.headers, request.params.get("arguments"))
         request.target = target
         return await self._chain(request)
+
+    def _resume(self, request: Request, view: View) -> Target:
+        """A retry belongs where its call waits, even if another source has taken that place since."""
+        waits = self.parking.waiting(request) if self.parking is not None else None
+        return waits or self.router.resolve(request, view)
 
     async def _list(self, request: Request) -> Result:
         view = await self.router.view(request)
@@ -132,7 +217,8 @@ class Gateway:
     def _capabilities(self, view: View) -> dict[str, Any]:
         """The union of what the sources can do."""
         known = [catalog for catalog in view.catalogs if catalog is not None]
-        changes = {"listChanged": True} if any(catalog.list_changed for catalog in known) else {}
+        listed = self.reloads or any(catalog.list_changed for catalog in known)
+        changes = {"listChanged": True} if listed else {}
         value: dict[str, Any] = {}
         if any(catalog.logging for catalog in known):
             value["logging"] = {}
@@ -174,33 +260,22 @@ class Gateway:
 
     async def _listen(self, request: Request) -> Result:
         """Pass the wish to every source; the acknowledgement names what will be honoured."""
-        waits = await self._wishes(request)
+        below = await self._wish(request)
         del request
-        if len(waits) == 1:
-            return await waits.pop()
-        async with asyncio.TaskGroup() as group:
-            if not waits:
-                await asyncio.get_running_loop().create_future()
-            while waits:
-                group.create_task(_quietly(waits.pop()))
-        # Every source has let go of it: nothing more will come.
-        return Result.of({})
+        tasks = Filter.of(below).tasks
+        return await self.listens.serve(below, self.tasks.listen(below) if self.tasks is not None and tasks else None)
 
-    async def _wishes(self, request: Request) -> list[Coroutine[Any, Any, Result]]:
-        """What must be awaited for a listen: its part at each source."""
+    async def _wish(self, request: Request) -> Request:
+        """A listen as the sources see it."""
         honoured = await self._honour(Filter.of(request), await self.router.view(request), request)
         wire = jsonrpc.encode(honoured.wire())
         request.emit(Note(ACKNOWLEDGED, b'{"notifications":%b}' % wire))
         params = {**request.params, "notifications": msgspec.Raw(wire)}
-        below = request.replace(params=params, emit=Wanted(request.emit, honoured))
-        waits = [mount.source.handle(below.replace(target=Target(mount.source, ""))) for mount in self.mounts]
-        if self.tasks is not None and honoured.tasks:
-            waits.append(self.tasks.listen(below))
-        return waits
+        return request.replace(params=params, emit=Wanted(request.emit, honoured))
 
     async def _honour(self, wanted: Filter, view: View, request: Request) -> Filter:
         known = [catalog for catalog in view.catalogs if catalog is not None]
-        changes = any(catalog.list_changed for catalog in known)
+        changes = self.reloads or any(catalog.list_changed for catalog in known)
         can_subscribe = any(catalog.subscribe for catalog in known)
         tasks = set()
         if self.tasks is not None and request.declares(TASKS):
@@ -209,31 +284,6 @@ class Gateway:
             tools=wanted.tools and changes,
             prompts=wanted.prompts and changes,
             resources=wanted.resources and changes,
-            uris=wanted.uris if can_subscribe else frozenset(),
+            uris=frozenset(uri for uri in wanted.uris if self.router.shows(uri)) if can_subscribe else frozenset(),
             tasks=frozenset(tasks),
         )
-
-
-class Wanted(Emit):
-    """Lets only those notes of a listen through that were asked for."""
-
-    __slots__ = ("_emit", "_wanted")
-
-    def __init__(self, emit: Emit, wanted: Filter) -> None:
-        self._emit = emit
-        self._wanted = wanted
-
-    def __call__(self, note: Note) -> None:
-        if self._wanted.wants(note):
-            self._emit(note)
-
-    async def room(self) -> None:
-        await self._emit.room()
-
-
-async def _quietly(wait: Coroutine[Any, Any, Result]) -> None:
-    """One source that cannot listen does not end the others."""
-    try:
-        await wait
-    except RuneError as error:
-        log.info("listen: %s", error)

@@ -19,6 +19,7 @@ import msgspec
 from rune.asking import Asking, MakeTask, TaskHandle, check_answer
 from rune.errors import INVALID_PARAMS, ProtocolError, Unavailable
 from rune.request import SILENT, Request, Result
+from rune.source import Source, Target
 
 _decode = msgspec.json.Decoder().decode
 _GRACE: Final = 2.0
@@ -33,6 +34,7 @@ class Parked(Asking):
         self.source = source
         self.owner = request.caller.subject
         self.about = _about(request)
+        self.target = request.target
         self.attended = False
         self.timer: asyncio.TimerHandle | None = None
         self._parking = parking
@@ -82,6 +84,19 @@ class Parking:
             parked.feed(request.answers or {})
             parked.request, parked.emit.target = request, request.emit
         return await self._attend(parked)
+
+    def waiting(self, request: Request) -> Target | None:
+        """What the call is about that a retry goes on with; its source may have been replaced since it began."""
+        for entry in request.state.values():
+            call = self._calls.get(str(entry.get("call"))) if isinstance(entry, dict) else None
+            if call is not None and call.owner == request.caller.subject:
+                return call.target
+        return None
+
+    def busy(self, source: Source) -> set[asyncio.Task[Result]]:
+        """The calls of a source that wait for an answer."""
+        calls = [call for call in self._calls.values() if call.target is not None and call.target.source is source]
+        return {call.task for call in calls if call.task is not None}
 
     async def close(self) -> None:
         """Cancel all calls and wait, for a bounded time, until they are gone."""

@@ -9,18 +9,22 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from time import monotonic
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from rune.errors import INVALID_PARAMS, ConfigError, NotFound, ProtocolError, RuneError
 from rune.protocol.uritemplate import Template
-from rune.request import Request, Result
+from rune.request import Note, Request, Result
 from rune.seal import Seal
 from rune.source import Catalog, Item, Source, Target
 
+if TYPE_CHECKING:
+    from rune.profile import Profile
+
 log = logging.getLogger("rune.router")
 
+KINDS: Final = ("tools", "prompts", "resources")
 NAME_LIMIT: Final = 64
 REFRESH: Final = 1.0
 """Seconds until sources with a ttl of 0 are asked again for their catalog; changes they announce count at once."""
@@ -115,6 +119,13 @@ class View:
             page = self._pages[members, start] = self._encode(members, start)
         return page
 
+    def differences(self, other: View | None) -> set[str]:
+        """The kinds of things (tools, prompts, resources) of which another view has others."""
+        if other is None:
+            return set(KINDS)
+        kinds = {members for members, items in self._members.items() if items != other._members[members]}
+        return {kind for kind in KINDS if kind in kinds} | ({"resources"} if "resourceTemplates" in kinds else set())
+
     def _encode(self, members: str, start: int) -> Result:
         items = self._members[members]
         end = start + self._page_size
@@ -145,16 +156,17 @@ class View:
 class Router:
     """The bottom of the chain: hands a resolved request to its source."""
 
-    def __init__(self, mounts: Sequence[Mount], seal: Seal, page_size: int) -> None:
+    def __init__(self, mounts: Sequence[Mount], seal: Seal, page_size: int, profile: Profile | None = None) -> None:
         self.mounts = tuple(mounts)
         self._seal = seal
         self._page_size = page_size
+        self._profile = profile
         self._views: dict[str, View] = {}
         self._refreshing: dict[str, asyncio.Task[View]] = {}
         self._private = False
         self._changes = 0
 
-    def changed(self) -> None:
+    def changed(self, note: Note | None = None) -> None:
         """A source has changed: the next request builds its view anew."""
         self._changes += 1
         for view in self._views.values():
@@ -167,6 +179,10 @@ class Router:
         """The view of this caller where it is still good, without waiting."""
         view = self._views.get(self._key(request))
         return view if view is not None and monotonic() < view.expires else None
+
+    def known(self, request: Request) -> View | None:
+        """What this caller has seen last, good or not."""
+        return self._views.get(self._key(request))
 
     async def view(self, request: Request) -> View:
         """What the caller of this request sees, from the last look unless a source has changed or its ttl is over."""
@@ -184,7 +200,7 @@ class Router:
     async def _refresh(self, key: str, request: Request) -> View:
         asked = Request("catalog", caller=request.caller, meta=request.meta)
         changes = self._changes
-        catalogs = await asyncio.gather(*(_catalog(mount.source, asked) for mount in self.mounts))
+        catalogs = await asyncio.gather(*(self._catalog(mount, asked) for mount in self.mounts))
         self._private = self._private or any(catalog and catalog.scope == "private" for catalog in catalogs)
         key = self._key(request)
         view = self._views.get(key)
@@ -197,6 +213,19 @@ class Router:
         if changes == self._changes:
             view.expires = monotonic() + max(view.ttl / 1000, REFRESH)
         return view
+
+    async def _catalog(self, mount: Mount, request: Request) -> Catalog | None:
+        """A source that cannot say what it offers never hides the others; doctor and the log say why."""
+        try:
+            catalog = await mount.source.catalog(request)
+        except RuneError as error:
+            log.warning("%s", error)
+            return None
+        return catalog if self._profile is None else self._profile.part(mount, catalog)
+
+    def shows(self, uri: str) -> bool:
+        """Whether a resource may be read here that no list names."""
+        return self._profile is None or self._profile.reads(uri)
 
     def resolve(self, request: Request, view: View) -> Target:
         """The target of a request that names one, for who sees this view.
@@ -232,7 +261,7 @@ class Router:
         for template, candidate in view.templates:
             if template.match(uri) is not None:
                 return Target(candidate.source, uri, candidate.item)
-        if view.readers:
+        if view.readers and self.shows(uri):
             return Target(view.readers[0], uri)
         raise NotFound(f"unknown resource: {uri}", data={"uri": uri})
 
@@ -284,12 +313,3 @@ def renamed(definition: bytes, name: str) -> bytes:
     members: dict[str, Any] = dict(_decode_object(definition))
     members["name"] = name
     return _encode(members)
-
-
-async def _catalog(source: Source, request: Request) -> Catalog | None:
-    """A source that cannot say what it offers never hides the others; doctor and the log say why."""
-    try:
-        return await source.catalog(request)
-    except RuneError as error:
-        log.warning("%s", error)
-        return None

@@ -22,7 +22,7 @@ from rune.errors import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, NotFou
 from rune.protocol.methods import TASKS
 from rune.protocol.modern import missing_capability
 from rune.request import Caller, Emit, Note, Request, Result
-from rune.source import Filter
+from rune.source import Filter, Source
 from rune.store import Store
 
 log = logging.getLogger("rune.tasks")
@@ -91,6 +91,7 @@ class Running:
         self.changed = asyncio.Lock()
         self.answers: dict[str, asyncio.Future[msgspec.Raw]] = {}
         self.job: asyncio.Task[None] | None = None
+        self.source: Source | None = None
         self.ready = asyncio.Event()
 
     @property
@@ -191,6 +192,7 @@ class Tasks:
             alive=time.time(),
         )
         running = Running(self, record)
+        running.source = None if request.target is None else request.target.source
         self._running[record.id] = running
         await self.save(running)
         await self._store.append(_index(record.subject), record.id.encode(), limit=PER_CALLER)
@@ -207,6 +209,10 @@ class Tasks:
             record.alive = time.time()
             await self._store.set(_key(record.id), _pack(record), ttl=_seconds(record))
             await self._store.publish(_changes(record.id), _encode(record.wire(whole=True)))
+
+    def busy(self, source: Source) -> set[asyncio.Task[None]]:
+        """The tasks of a source that run here."""
+        return {each.job for each in self._running.values() if each.source is source and each.job is not None}
 
     async def owned(self, id: str, caller: Caller) -> bool:
         """Whether this caller may hear of a task."""

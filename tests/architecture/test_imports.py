@@ -13,7 +13,7 @@ LAYERS = (
     "app connect",
     "build web",
     "gateway",
-    "pipeline router server sources plugins",
+    "pipeline router profile listens server sources plugins",
     "source plugin client tasks parking",
     "auth request wires stores asking",
     "net seal telemetry protocol store config sandbox",

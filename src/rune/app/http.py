@@ -10,19 +10,23 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from time import monotonic
-from typing import Final
+from typing import Any, Final
 
 import uvicorn
 
-from rune.app import Listen, dispatcher, stop_on_signal
+from rune.app import Listen, dispatcher, turn
+from rune.app.reload import Load, serving
 from rune.auth.guard import LOOPBACK, Gate
+from rune.build import House
 from rune.errors import ConfigError
 from rune.gateway import Gateway
 from rune.server.asgi import App
-from rune.server.endpoint import Endpoint
+from rune.server.dispatch import Dispatcher
+from rune.server.endpoint import Endpoint, ProfileEndpoint
 from rune.server.fastlane import FastLane
 from rune.server.legacy.http import LegacyHttp
 from rune.server.legacy.sse import SseTransport
+from rune.source import Source
 
 log = logging.getLogger("rune.server")
 
@@ -32,14 +36,62 @@ BACKLOG: Final = 2048
 GC_THRESHOLD: Final = (2_000, 10, 10)
 
 
+class HttpRim:
+    """What faces the clients on HTTP: an app with one endpoint for the gateway and one for each of its profiles."""
+
+    def __init__(self, gateway: Gateway, listen: Listen) -> None:
+        self.listen = listen
+        endpoint, sse = _door(gateway, listen)
+        self.app = App(endpoint, sse, max_body=listen.max_body)
+        self._endpoints = {"": endpoint}
+        self._ending: dict[asyncio.Task[None], Dispatcher] = {}
+        self._open_profiles(gateway, listen)
+
+    def _open_profiles(self, gateway: Gateway, listen: Listen) -> None:
+        for name in gateway.profiles.keys() - self._endpoints.keys():
+            endpoint, sse = _door(gateway.profiles[name], listen, name)
+            self._endpoints[name] = endpoint
+            self.app.open(name, endpoint, sse)
+
+    def swap(self, gateway: Gateway, listen: Listen) -> None:
+        """Put a newer gateway behind the endpoints. Those of profiles that are no more end, their calls in flight
+        first."""
+        gate = _gate(listen)
+        behind = {"": gateway, **gateway.profiles}
+        for name, endpoint in tuple(self._endpoints.items()):
+            if name in behind:
+                turn(endpoint.dispatcher, behind[name], listen)
+                endpoint.gate = gate
+            else:
+                del self._endpoints[name]
+                task = asyncio.create_task(self.app.shut(name, listen.timeout))
+                self._ending[task] = endpoint.dispatcher
+                task.add_done_callback(lambda task: self._ending.pop(task) and None)
+        self._open_profiles(gateway, listen)
+
+    def busy(self, source: Source) -> set[asyncio.Task[Any]]:
+        """The requests under way that a source answers, or may be about to."""
+        dispatchers = [*(endpoint.dispatcher for endpoint in self._endpoints.values()), *self._ending.values()]
+        return {task for each in dispatchers for task in each.busy(source)}
+
+
 def asgi(gateway: Gateway, listen: Listen | None = None) -> App:
     """The gateway as an ASGI app. Whoever mounts it enters the gateway first (`async with gateway`)."""
-    listen = listen or Listen()
+    return HttpRim(gateway, listen or Listen()).app
+
+
+def _door(gateway: Gateway, listen: Listen, profile: str = "") -> tuple[Endpoint, SseTransport]:
+    """The way into a gateway, for all revisions."""
     dispatch = dispatcher(gateway, listen)
     legacy = LegacyHttp(dispatch, max_sessions=listen.max_sessions, idle=listen.session_idle)
+    if profile:
+        return ProfileEndpoint(dispatch, legacy, _gate(listen), gateway.inside), SseTransport(dispatch, profile)
+    return Endpoint(dispatch, legacy, _gate(listen)), SseTransport(dispatch)
+
+
+def _gate(listen: Listen) -> Gate:
     local = listen.host in LOOPBACK or listen.host == "::1"
-    gate = Gate((listen.host, *listen.allowed_hosts), listen.allowed_origins, numeric=not local)
-    return App(Endpoint(dispatch, legacy, gate), SseTransport(dispatch), max_body=listen.max_body)
+    return Gate((listen.host, *listen.allowed_hosts), listen.allowed_origins, numeric=not local)
 
 
 class HttpServer(uvicorn.Server):
@@ -51,7 +103,7 @@ class HttpServer(uvicorn.Server):
                 app,
                 host=listen.host,
                 port=listen.port,
-                http=partial(FastLane, app.endpoint, app.path.encode(), listen.max_body),  # type: ignore[arg-type]
+                http=partial(FastLane, app.lanes, listen.max_body),  # type: ignore[arg-type]
                 ws="websockets-sansio",
                 ws_max_size=listen.max_body,
                 lifespan="off",
@@ -118,27 +170,30 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-async def serve(gateway: Gateway, listen: Listen, *, ready: Callable[[int], None] | None = None) -> None:
-    """Serve until SIGTERM or SIGINT. `ready` gets the port once it is open.
+async def serve(
+    house: House, listen: Listen, *, ready: Callable[[int], None] | None = None, load: Load | None = None
+) -> None:
+    """Serve until SIGTERM or SIGINT. `ready` gets the port once it is open, `load` reads the config again.
 
     Raises:
         ConfigError: when the address cannot be had.
     """
     listener = bind(listen.host, listen.port)
-    server = HttpServer(asgi(gateway, listen), listen)
+    rim = HttpRim(house.gateway, listen)
+    server = HttpServer(rim.app, listen)
     with listener:
-        async with gateway, stop_on_signal() as stop:
-            serving = asyncio.create_task(server.serve([listener]))
+        async with serving(house, rim, load) as stop:
+            listening = asyncio.create_task(server.serve([listener]))
             up, stopping = asyncio.create_task(server.up.wait()), asyncio.create_task(stop.wait())
-            await asyncio.wait({serving, up}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({listening, up}, return_when=asyncio.FIRST_COMPLETED)
             # All that is here now stays: the collector need not look at it again, nor at every few requests.
             gc.collect()
             gc.freeze()
             gc.set_threshold(*GC_THRESHOLD)
             if ready is not None and up.done():
                 ready(listener.getsockname()[1])
-            await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({listening, stopping}, return_when=asyncio.FIRST_COMPLETED)
             up.cancel()
             stopping.cancel()
             server.should_exit = True
-            await serving
+            await listening

@@ -70,4 +70,10 @@ def reaching(function: F) -> F:
 
 def configured(targets: tuple[str, ...], file: Path | None) -> Config:
     """The Config of a command line, with the command after `--` that `main` has put aside."""
-    return load(targets, click.get_current_context().obj or (), file, environ=Surroundings(lambda: late(VAULT)()))
+    return reading(targets, file)()
+
+
+def reading(targets: tuple[str, ...], file: Path | None) -> Callable[[], Config]:
+    """The same, to be read as often as it changes."""
+    command = click.get_current_context().obj or ()
+    return lambda: load(targets, command, file, environ=Surroundings(lambda: late(VAULT)()))

@@ -15,11 +15,11 @@ import click
 import msgspec
 
 from rune import __version__
-from rune.app import Listen
-from rune.build import build
+from rune.app import Listen, listening
+from rune.build import house
 from rune.cli import LISTENERS, late, screen
-from rune.cli.options import configured, served
-from rune.config.model import Config, ServerTable
+from rune.cli.options import configured, reading, served
+from rune.config.model import Config
 from rune.gateway import Gateway
 from rune.request import Request
 from rune.router import exposed
@@ -56,6 +56,8 @@ def serve(targets: tuple[str, ...], file: Path | None, as_json: bool, **options:
     """
     level = logging.DEBUG if options["verbose"] else logging.WARNING
     logging.basicConfig(stream=sys.stderr, level=level, format="%(name)s: %(message)s")
+    # What comes from a reload is for whoever has changed the config.
+    logging.getLogger("rune.reload").setLevel(logging.INFO)
     config = configured(targets, file)
     given = {key: options[key] for key in ("host", "port") if options[key] is not None}
     table = msgspec.structs.replace(config.server, **given)
@@ -64,28 +66,24 @@ def serve(targets: tuple[str, ...], file: Path | None, as_json: bool, **options:
             f"{table.host} can be reached by others, and whoever reaches it may call every tool",
             "--host 127.0.0.1, or --allow-anonymous if that is meant",
         )
-    run_loop(_serve(config, listening(table), stdio=options["stdio"], as_json=as_json))
+    again = reading(targets, file or config.path)
+    run_loop(_serve(config, again, listening(table), stdio=options["stdio"], as_json=as_json))
 
 
-async def _serve(config: Config, listen: Listen, *, stdio: bool, as_json: bool) -> None:
+async def _serve(config: Config, load: Callable[[], Config], listen: Listen, *, stdio: bool, as_json: bool) -> None:
     async with AsyncExitStack() as stack:
         # Files of tools may print while they are loaded; on stdio that would get between the messages.
         with redirect_stdout(sys.stderr):
-            gateway = await stack.enter_async_context(build(config))
+            home = await stack.enter_async_context(house(config))
         if stdio:
-            await late(LISTENERS["stdio"])(gateway, listen)
+            await late(LISTENERS["stdio"])(home, listen, load=load)
             return
-        call = await example(gateway, config)
+        call = await example(home.gateway, config)
 
         def ready(port: int) -> None:
             announce(config, listen, port, call, as_json=as_json)
 
-        await late(LISTENERS["http"])(gateway, listen, ready=ready)
-
-
-def listening(table: ServerTable) -> Listen:
-    """The part of `[server]` that says how to listen."""
-    return Listen(**{name: getattr(table, name) for name in Listen.__dataclass_fields__})
+        await late(LISTENERS["http"])(home, listen, ready=ready, load=load)
 
 
 def loopback(host: str) -> bool:

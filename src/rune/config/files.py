@@ -21,6 +21,7 @@ from rune.config.model import (
     KINDS,
     SOURCE_NAME,
     Config,
+    ProfileTable,
     ServerTable,
     Size,
     SourceConfig,
@@ -31,7 +32,7 @@ from rune.errors import ConfigError
 
 T = TypeVar("T", bound=msgspec.Struct)
 
-_TABLES: Final = ("server", "sources")
+_TABLES: Final = ("server", "sources", "profiles")
 _WHERE: Final = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<path>[^`]*)`)?$", re.DOTALL)
 _TOML_ERROR: Final = re.compile(r"(.*) \(at line (\d+), column (\d+)\)", re.DOTALL)
 _STEP: Final = re.compile(r"\.([^.\[]+)|\[(\d+)\]")
@@ -122,7 +123,23 @@ def read_toml(path: Path, environ: Mapping[str, str]) -> Config:
         server = msgspec.structs.replace(server, store=f"sqlite:{place}")
     entries = document.table(("sources",), document.value.get("sources", {}))
     sources = (_toml_source(document, name, value) for name, value in entries.items())
-    return Config(server, tuple(source for source in sources if source is not None), path)
+    profiles = document.table(("profiles",), document.value.get("profiles", {}))
+    return Config(
+        server,
+        tuple(source for source in sources if source is not None),
+        {name: _profile(document, name, value) for name, value in profiles.items()},
+        path,
+        (path,),
+        {key: document.origin("server", key) for key in ServerTable.__struct_fields__},
+    )
+
+
+def _profile(document: Document, name: str, value: Any) -> ProfileTable:
+    path = ("profiles", name)
+    if not SOURCE_NAME.fullmatch(name):
+        hint = f"rename it, for example [profiles.{plain_name(name)}]"
+        raise document.error(path, f'profile name "{name}" is not 1 to 24 of a-z, 0-9 and "-"', hint)
+    return document.read(path, value, ProfileTable)
 
 
 def _toml_source(document: Document, name: str, value: Any) -> SourceConfig | None:
@@ -152,9 +169,11 @@ def _toml_source(document: Document, name: str, value: Any) -> SourceConfig | No
     elif kind == "python":
         place = str(_beside(document.path, table.python or ""))
         if not Path(place).is_file():
-            raise document.error(
-                (*path, "python"), f"no such file: {place}", "it is meant from the folder of this file"
-            )
+            hint = "it is meant from the folder of this file"
+            error = document.error((*path, "python"), f"no such file: {place}", hint)
+            # A reload looks out for it.
+            error.data = Path(place)
+            raise error
     else:
         place = check_url(table.url or "", document.origin(*path, "url"))
     return SourceConfig(

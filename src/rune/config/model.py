@@ -75,6 +75,14 @@ class SourceTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     tools: Annotated[Texts, Meta(description="globs of the tools that are shown, by its own names")] = ()
 
 
+class ProfileTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[profiles.NAME]`: what is served at `/mcp/NAME`. What is not named here is not there."""
+
+    tools: Annotated[Texts, Meta(description="globs of tools, by the names that clients see")] = ()
+    prompts: Annotated[Texts, Meta(description="globs of prompts, by the names that clients see")] = ()
+    resources: Annotated[Texts, Meta(description="globs of URIs, and of the templates that are listed")] = ()
+
+
 Kind: TypeAlias = Literal["url", "command", "python"]
 KINDS: Final[tuple[Kind, ...]] = ("url", "command", "python")
 FIELDS_OF: Final[dict[str, tuple[Kind, ...]]] = {
@@ -110,8 +118,12 @@ class SourceConfig:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """All that a Gateway is built from."""
+    """All that a Gateway is built from. `files` are those that it was read from, `lines` say where a key of `[server]`
+    stands."""
 
     server: ServerTable = field(default_factory=ServerTable)
     sources: tuple[SourceConfig, ...] = ()
+    profiles: dict[str, ProfileTable] = field(default_factory=dict)
     path: Path | None = None
+    files: tuple[Path, ...] = ()
+    lines: dict[str, str] = field(default_factory=dict)

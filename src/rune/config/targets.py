@@ -46,12 +46,12 @@ def load(
         single = [replace(source, prefix=f"{source.name}_") for source in single]
     sources = (*config.sources, *several, *single)
     _distinct(sources)
-    return replace(config, sources=sources)
+    return replace(config, sources=sources, files=(*config.files, *files))
 
 
 def _read(file: Path, environ: Mapping[str, str]) -> Config:
     if file.suffix == ".json":
-        return Config(sources=read_mcp_json(file, environ), path=file)
+        return Config(sources=read_mcp_json(file, environ), path=file, files=(file,))
     return read_toml(file, environ)
 
 

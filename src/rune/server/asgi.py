@@ -27,7 +27,7 @@ MAX_BODY: Final = 4 * 1024 * 1024
 PATIENCE: Final = 2.0
 """Seconds that requests in flight have when the server stops."""
 CLOSE: Final = (JSON, (b"connection", b"close"))
-SOCKETS: Final = ("/", "/ws", "/mcp")
+SOCKETS: Final = ("/", "/ws")
 
 
 class AsgiOut:
@@ -75,15 +75,33 @@ class AsgiOut:
 
 
 class App:
-    """The ASGI application of one endpoint."""
+    """The ASGI application: one endpoint for all there is, and below its path one for each profile."""
 
     def __init__(self, endpoint: Endpoint, sse: SseTransport, *, path: str = "/mcp", max_body: int = MAX_BODY) -> None:
         self.endpoint = endpoint
-        self._sse = sse
-        self._sockets: set[tuple[Duplex, WebSocketWire]] = set()
-        self._reading: set[Guard] = set()
         self.path = path
+        self.lanes: dict[bytes, Endpoint] = {}
+        self._endpoints: dict[str, Endpoint] = {}
+        self._sockets: set[tuple[Endpoint, Duplex, WebSocketWire]] = set()
+        self._reading: set[Guard] = set()
+        self._old: dict[str, tuple[Endpoint, SseTransport]] = {}
         self._max_body = max_body
+        self.open("", endpoint, sse)
+
+    def open(self, profile: str, endpoint: Endpoint, sse: SseTransport) -> None:
+        """Serve a profile, or all there is when its name is empty."""
+        path = f"{self.path}/{profile}" if profile else self.path
+        self._endpoints[path] = self.lanes[path.encode()] = endpoint
+        self._old |= dict.fromkeys(sse.paths, (endpoint, sse))
+
+    async def shut(self, profile: str, patience: float) -> None:
+        """Serve a profile no longer; what is in flight there has its time."""
+        path = f"{self.path}/{profile}"
+        endpoint = self._endpoints.pop(path)
+        del self.lanes[path.encode()]
+        for name in [name for name, (owner, _) in self._old.items() if owner is endpoint]:
+            _, sse = self._old.pop(name)
+        await self._end(endpoint, sse, patience)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -109,29 +127,33 @@ class App:
         if body is None:
             return
         path, method = scope["path"], scope["method"]
-        if path == self.path:
+        endpoint = self._endpoints.get(path)
+        if endpoint is not None:
             if method == "POST":
-                await self.endpoint.post(headers, body, out)
+                await endpoint.post(headers, body, out)
             elif method == "GET":
-                await self.endpoint.get(headers, out)
+                await endpoint.get(headers, out)
             elif method == "DELETE":
-                await self.endpoint.delete(headers, out)
+                await endpoint.delete(headers, out)
             else:
                 text = f"{method} is not allowed"
                 await out.respond(405, error_frame(None, INVALID_REQUEST, text), method_not_allowed())
         elif path == "/health" and method in ("GET", "HEAD"):
             await out.respond(200, b'{"status":"ok"}')
-        elif path in self._sse.paths:
-            await self._old(scope, headers, body, out)
+        elif path in self._old:
+            await self._first_revision(scope, headers, body, out)
+        elif path.startswith(f"{self.path}/"):
+            await out.respond(404, error_frame(None, INVALID_REQUEST, "there is no such profile"))
         else:
             await out.respond(404, b'{"error":"not found; the endpoint is %b"}' % self.path.encode())
 
-    async def _old(self, scope: Scope, headers: Mapping[bytes, bytes], body: bytes, out: AsgiOut) -> None:
-        """HTTP+SSE of the first revision."""
-        if await self.endpoint.refused(headers, out):
+    async def _first_revision(self, scope: Scope, headers: Mapping[bytes, bytes], body: bytes, out: AsgiOut) -> None:
+        """HTTP+SSE."""
+        endpoint, sse = self._old[scope["path"]]
+        if await endpoint.refused(headers, out):
             return
         query = scope["query_string"].decode("latin-1")
-        await self._sse.handle(scope["method"], scope["path"], query, body, out)
+        await sse.handle(scope["method"], scope["path"], query, body, out, endpoint.inside(ANONYMOUS))
 
     async def _body(self, headers: Mapping[bytes, bytes], receive: Receive, out: AsgiOut) -> bytes | None:
         """The whole body; None when the exchange is over: too large (413), too slow (408), or the client is gone."""
@@ -165,7 +187,8 @@ class App:
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         headers = once(scope["headers"])
-        if scope["path"] not in SOCKETS or headers is None or self.endpoint.gate.refuse(headers) is not None:
+        endpoint = self._endpoints.get(self.path if scope["path"] in SOCKETS else scope["path"])
+        if endpoint is None or headers is None or endpoint.gate.refuse(headers) is not None:
             await send({"type": "websocket.close", "code": 1008})
             return
         protocol = "mcp" if "mcp" in scope.get("subprotocols", ()) else None
@@ -174,26 +197,31 @@ class App:
         duplexes: list[Duplex] = []
 
         def open_duplex(way: Way) -> Duplex:
-            duplexes.append(Duplex(self.endpoint.dispatcher, way, ANONYMOUS))
-            self._sockets.add((duplexes[0], wire))
+            duplexes.append(Duplex(endpoint.dispatcher, way, endpoint.inside(ANONYMOUS)))
+            self._sockets.add((endpoint, duplexes[0], wire))
             return duplexes[0]
 
         try:
             await wire.serve(open_duplex)
         finally:
-            self._sockets.discard((duplexes[0], wire))
+            self._sockets.discard((endpoint, duplexes[0], wire))
 
     async def close(self, patience: float = PATIENCE) -> None:
         """The server stops: say so on every stream and socket, after what is in flight has had its time."""
         for guard in tuple(self._reading):
             guard.end("drain")
-        self.endpoint.dispatcher.drain()
-        await self.endpoint.dispatcher.settle(patience)
-        await self.endpoint.close()
-        await self._sse.close()
-        for duplex, wire in tuple(self._sockets):
-            await duplex.finish(0.5)
-            await wire.stop()
+        open = dict(self._old.values())
+        await asyncio.gather(*(self._end(endpoint, sse, patience) for endpoint, sse in open.items()))
+
+    async def _end(self, endpoint: Endpoint, sse: SseTransport, patience: float) -> None:
+        endpoint.dispatcher.drain()
+        await endpoint.dispatcher.settle(patience)
+        await endpoint.close()
+        await sse.close()
+        for owner, duplex, wire in tuple(self._sockets):
+            if owner is endpoint:
+                await duplex.finish(0.5)
+                await wire.stop()
 
 
 async def _rest(message: Message, receive: Receive, limit: int) -> Message:

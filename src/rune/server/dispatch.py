@@ -19,6 +19,7 @@ from rune.request import ANONYMOUS, Caller, Handler, Request, Result
 from rune.seal import Seal, binding
 from rune.server.reply import ListenEmit, Reply
 from rune.server.run import Ended, Guard, run
+from rune.source import Source
 
 LISTEN: Final = "subscriptions/listen"
 _MAX_ANSWERS: Final = 256
@@ -37,15 +38,23 @@ class Dispatcher:
     def __init__(
         self, handler: Handler, seal: Seal, server_info: Mapping[str, Any], *, timeout: float | None = 60.0
     ) -> None:
-        self.handler = handler
         self.seal = seal
         self.timeout = timeout
         self.draining = False
         self.running: set[Guard] = set()
         self._listens: set[Guard] = set()
+        self.serve(handler, server_info)
+
+    def serve(self, handler: Handler, server_info: Mapping[str, Any]) -> None:
+        """Ask this handler from now on. What is under way stays with the one that it began with."""
+        self.handler = handler
         self.server_info = server_info
         self._server = b'"%b":%b' % (modern.SERVER_KEY.encode(), jsonrpc.encode(server_info))
         self._tail = b',"_meta":{%b}}' % self._server
+
+    def busy(self, source: Source) -> set[asyncio.Task[Any]]:
+        """The requests under way that a source answers, or may be about to."""
+        return {guard.task for guard in self.running if guard.task is not None and guard.concerns(source)}
 
     async def answer(
         self, envelope: Envelope, reply: Reply, headers: Mapping[bytes, bytes] | None = None, caller: Caller = ANONYMOUS

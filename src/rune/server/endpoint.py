@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Final
 from weakref import WeakSet
 
 from rune.auth.guard import Gate
@@ -33,6 +33,10 @@ class Endpoint:
         self.gate = gate
         self._streams: WeakSet[SseWriter] = WeakSet()
         self._ticker: asyncio.Task[None] | None = None
+
+    def inside(self, caller: Caller) -> Caller:
+        """Who a caller is here."""
+        return caller
 
     async def refused(self, headers: Mapping[bytes, bytes], out: Out) -> bool:
         """Host and Origin; True when the exchange has been answered with 403."""
@@ -106,6 +110,31 @@ class Endpoint:
         await self.legacy.close()
         if self._ticker is not None:
             self._ticker.cancel()
+
+
+class ProfileEndpoint(Endpoint):
+    """The endpoint of a profile. `inside` makes of a caller the owner of what is kept there: nothing of it can be
+    reached from another endpoint."""
+
+    def __init__(
+        self, dispatcher: Dispatcher, legacy: LegacyHttp, gate: Gate, inside: Callable[[Caller], Caller]
+    ) -> None:
+        super().__init__(dispatcher, legacy, gate)
+        self._inside = inside
+
+    def inside(self, caller: Caller) -> Caller:
+        return self._inside(caller)
+
+    def post(
+        self, headers: Mapping[bytes, bytes], body: bytes, out: Out, caller: Caller = ANONYMOUS
+    ) -> Coroutine[Any, Any, None]:
+        return super().post(headers, body, out, self.inside(caller))
+
+    def get(self, headers: Mapping[bytes, bytes], out: Out, caller: Caller = ANONYMOUS) -> Coroutine[Any, Any, None]:
+        return super().get(headers, out, self.inside(caller))
+
+    def delete(self, headers: Mapping[bytes, bytes], out: Out, caller: Caller = ANONYMOUS) -> Coroutine[Any, Any, None]:
+        return super().delete(headers, out, self.inside(caller))
 
 
 def once(headers: list[tuple[bytes, bytes]]) -> dict[bytes, bytes] | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from time import monotonic
 from typing import Any, Final
@@ -30,12 +30,15 @@ class Lane:
     """One POST: a cycle for uvicorn, which fills `body` and calls `set`, and an Out for the endpoint."""
 
     __slots__ = (
-        "_gone", "_protocol", "_since", "_timer", "_watching", "begun", "body", "disconnected", "headers", "keep_alive",
-        "more_body", "queued", "response_complete", "size", "started",
+        "_endpoint", "_gone", "_protocol", "_since", "_timer", "_watching", "begun", "body", "disconnected", "headers",
+        "keep_alive", "more_body", "queued", "response_complete", "size", "started",
     )  # fmt: skip
 
-    def __init__(self, protocol: FastLane, headers: list[tuple[bytes, bytes]], keep_alive: bool) -> None:
+    def __init__(
+        self, protocol: FastLane, endpoint: Endpoint, headers: list[tuple[bytes, bytes]], keep_alive: bool
+    ) -> None:
         self._protocol = protocol
+        self._endpoint = endpoint
         self._gone: asyncio.Future[None] | None = None
         self._watching: Callable[[], None] | None = None
         self._since = monotonic()
@@ -123,11 +126,11 @@ class Lane:
             else:
                 # Some exchanges last for hours: what has been handed on is not kept here as well.
                 body, self.body, self.headers = bytes(self.body), bytearray(), []
-                job = protocol.endpoint.post(headers, body, self)
+                job = self._endpoint.post(headers, body, self)
                 del headers, body
                 await job
         except Exception:
-            log.exception("POST %s failed", protocol.path.decode())
+            log.exception("a POST failed")
             if not self.begun:
                 await self._refuse(500, "internal error")
         finally:
@@ -200,11 +203,10 @@ _ONLY_JSON: Final = (JSON,)
 class FastLane(HttpToolsProtocol):
     """uvicorn's HTTP/1.1 with the lane. Timeouts are kept by a sweep over all connections instead of timers."""
 
-    def __init__(self, endpoint: Endpoint, path: bytes, max_body: int, **uvicorn: Any) -> None:
+    def __init__(self, lanes: Mapping[bytes, Endpoint], max_body: int, **uvicorn: Any) -> None:
         super().__init__(**uvicorn)
-        self.endpoint = endpoint
+        self.lanes = lanes
         self.max_body = max_body
-        self.path = path
         self._begun: float | None = None
         self._idle = monotonic()
         self.running: Lane | None = None
@@ -246,9 +248,10 @@ class FastLane(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._begun = None
-        if self.url == self.path and self._plain_post():
+        endpoint = self.lanes.get(self.url)
+        if endpoint is not None and self._plain_post():
             previous = self.cycle
-            lane = Lane(self, self.headers, self.parser.should_keep_alive())
+            lane = Lane(self, endpoint, self.headers, self.parser.should_keep_alive())
             self.cycle = lane  # type: ignore[assignment]
             if previous is not None and not previous.response_complete:
                 lane.queued = True

@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 
 from rune.errors import RuneError, TimedOut, Unavailable
 from rune.request import Handler, Request, Result
+from rune.source import Source
 
 log = logging.getLogger("rune.server")
 
@@ -29,7 +30,7 @@ class Ended(Exception):
 class Guard:
     """Ends a running request from outside. While the request waits for something, the guard stands in `registry`."""
 
-    __slots__ = ("_handle", "_on_suspend", "_registry", "reason", "task", "timeout")
+    __slots__ = ("_handle", "_on_suspend", "_registry", "reason", "request", "task", "timeout")
 
     def __init__(
         self,
@@ -40,6 +41,7 @@ class Guard:
         self.timeout = timeout
         self.reason: Reason = ""
         self.task: asyncio.Task[Any] | None = None
+        self.request: Request | None = None
         self._registry = registry
         self._on_suspend = on_suspend
         self._handle: asyncio.TimerHandle | None = None
@@ -53,6 +55,11 @@ class Guard:
             self._on_suspend(self)
         if self.timeout is not None:
             self._handle = asyncio.get_running_loop().call_later(self.timeout, self.end, "timeout")
+
+    def concerns(self, source: Source) -> bool:
+        """Whether its request is answered by a source, as far as that is known yet."""
+        target = self.request.target if self.request is not None else None
+        return target is None or target.source is source
 
     def end(self, reason: Reason) -> None:
         """Cancel the request, once."""
@@ -83,6 +90,7 @@ async def run(handler: Handler, request: Request, guard: Guard) -> Result:
         # Most requests end without ever waiting: those need no guard.
         result, rest = begin(handler(request))
         if rest is not None:
+            guard.request = request
             result = await guarded(rest, guard, request.method)
         assert result is not None, "a handler answers or raises"
         return result

@@ -30,11 +30,11 @@ class SseWay:
 
 
 class SseTransport:
-    """All connections of that transport."""
+    """All connections of that transport, at its two paths; those of a profile go on with its name."""
 
-    paths: Final = ("/sse", "/messages")
-
-    def __init__(self, dispatcher: Dispatcher) -> None:
+    def __init__(self, dispatcher: Dispatcher, profile: str = "") -> None:
+        end = f"/{profile}" if profile else ""
+        self.paths = (f"/sse{end}", f"/messages{end}")
         self._dispatcher = dispatcher
         self._open: dict[str, tuple[Duplex, SseWriter]] = {}
 
@@ -45,9 +45,10 @@ class SseTransport:
         self, method: str, path: str, query: str, body: bytes, out: Out, caller: Caller = ANONYMOUS
     ) -> None:
         """Answer a request for one of `paths`."""
-        if path == "/sse" and method == "GET":
+        stream, messages = self.paths
+        if path == stream and method == "GET":
             await self._stream(out, caller)
-        elif path == "/messages" and method == "POST":
+        elif path == messages and method == "POST":
             await self._message(query, body, out, caller)
         else:
             await out.respond(405, error_frame(None, INVALID_REQUEST, f"{method} is not allowed here"))
@@ -60,7 +61,7 @@ class SseTransport:
         writer = SseWriter(out)
         duplex = Duplex(self._dispatcher, SseWay(writer), caller)
         self._open[id] = duplex, writer
-        writer.send(sse.encode(f"/messages?session_id={id}".encode(), event="endpoint"))
+        writer.send(sse.encode(f"{self.paths[1]}?session_id={id}".encode(), event="endpoint"))
         try:
             await out.gone()
         finally:

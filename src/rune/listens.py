@@ -1,0 +1,117 @@
+"""The open listens of one endpoint. They belong to the app: when a newer gateway takes over, they hear its sources."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Iterable, Iterator
+from typing import Any
+
+from rune.aio import spawn
+from rune.errors import RuneError
+from rune.request import Emit, Note, Request, Result
+from rune.source import Filter, Source, Target
+
+log = logging.getLogger("rune.gateway")
+
+
+class Wanted(Emit):
+    """Lets only those notes of a listen through that were asked for."""
+
+    __slots__ = ("_emit", "_wanted")
+
+    def __init__(self, emit: Emit, wanted: Filter) -> None:
+        self._emit = emit
+        self._wanted = wanted
+
+    def __call__(self, note: Note) -> None:
+        if self._wanted.wants(note):
+            self._emit(note)
+
+    async def room(self) -> None:
+        await self._emit.room()
+
+
+class Listen:
+    """One listen: a part at each source, and perhaps one at something that no reload replaces."""
+
+    __slots__ = ("_ended", "_parts", "request")
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self._parts: dict[object, asyncio.Task[Result]] = {}
+        self._ended: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+
+    def join(self, sources: Iterable[Source], lasting: Coroutine[Any, Any, Result] | None = None) -> None:
+        """Listen to these sources and to no others; parts that are there already miss nothing."""
+        sources = tuple(sources)
+        for gone in [part for part in self._parts if part is not None and part not in sources]:
+            self._parts.pop(gone).cancel()
+        for source in sources:
+            if source not in self._parts:
+                self._start(source, source.handle(self.request.replace(target=Target(source, ""))))
+        if lasting is not None:
+            self._start(None, lasting)
+
+    def _start(self, key: object, job: Coroutine[Any, Any, Result]) -> None:
+        self._parts[key] = task = spawn(job)
+        task.add_done_callback(self._over)
+
+    def _over(self, part: asyncio.Task[Result]) -> None:
+        """A part has let go. One source that cannot listen does not end the others; when all have, nothing comes."""
+        if part.cancelled():
+            return
+        error = part.exception()
+        if isinstance(error, RuneError):
+            log.info("listen: %s", error)
+        elif error is not None:
+            log.error("listen failed", exc_info=error)
+        if self._ended.done() or not all(each.done() for each in self._parts.values()):
+            return
+        if error is not None and len(self._parts) == 1:
+            self._ended.set_exception(error)
+        else:
+            self._ended.set_result(Result.of({}))
+
+    async def serve(self) -> Result:
+        """Until it is cancelled, or every part has ended."""
+        try:
+            return await self._ended
+        finally:
+            parts = tuple(self._parts.values())
+            for part in parts:
+                part.cancel()
+            if parts:
+                await asyncio.wait(parts)
+
+
+class Listens:
+    """All listens of one endpoint, and the sources that they hear."""
+
+    def __init__(self, sources: Iterable[Source] = ()) -> None:
+        self._sources = tuple(sources)
+        self._open: set[Listen] = set()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def __iter__(self) -> Iterator[Listen]:
+        return iter(tuple(self._open))
+
+    async def serve(self, request: Request, lasting: Coroutine[Any, Any, Result] | None) -> Result:
+        """Answer a listen: what the sources say, and `lasting`, until it is cancelled."""
+        listen = Listen(request)
+        del request
+        listen.join(self._sources, lasting)
+        del lasting
+        self._open.add(listen)
+        try:
+            return await listen.serve()
+        finally:
+            self._open.discard(listen)
+
+    def move(self, sources: Iterable[Source]) -> None:
+        """From now on these are the sources."""
+        self._sources = tuple(sources)
+        for listen in self:
+            listen.join(self._sources)
