@@ -6,7 +6,7 @@ import hashlib
 import importlib.util
 import sys
 import traceback
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -27,16 +27,20 @@ from rune.request import Request
 from rune.router import Mount, exposed
 from rune.seal import Seal
 from rune.source import Source
+from rune.sources.upstream.disk import Disk
+from rune.sources.upstream.gate import Terms
 from rune.store import MemoryStore, Store
 from rune.tasks import Tasks
 
 if TYPE_CHECKING:
     from rune.sources.functions import Server
+    from rune.sources.upstream.source import Upstream
 
 LATE: Final = {
     "python": "rune.sources.functions:Server",
     "upstream": "rune.sources.upstream.source:Upstream",
     "url": "rune.client.http:endpoint",
+    "limits": "rune.net:Limits",
     "websocket": "rune.client.websocket:websocket",
     "command": "rune.client.duplex:command",
     "sqlite": "rune.stores.sqlite:SqliteStore",
@@ -47,12 +51,13 @@ LATE: Final = {
 class House:
     """What outlives a Gateway, and the Gateway of now: entered while it serves, replaced by `move_in`."""
 
-    def __init__(self, config: Config, tasks: Tasks, seal: Seal) -> None:
+    def __init__(self, config: Config, tasks: Tasks, seal: Seal, kept: Path | None) -> None:
         self.config = config
         self.gateway = Gateway([])
         self.parking = Parking()
         self.tasks = tasks
         self._seal = seal
+        self._kept = kept
         self._keys: dict[Source, object] = {}
         self._names: dict[Source, Identity] = {}
 
@@ -89,7 +94,7 @@ class House:
         for source, known in self._keys.items():
             if known == key:
                 return source
-        source = _make(config, self.parking)
+        source = _make(config, self.parking, self._kept)
         if config.kind == "python":
             server: Any = source
             self._names[source] = _own_name(server)
@@ -110,14 +115,15 @@ class House:
 
 
 @asynccontextmanager
-async def house(config: Config) -> AsyncIterator[House]:
-    """A House with the first Gateway of a config, which is not running yet.
+async def house(config: Config, kept: Path | None = None) -> AsyncIterator[House]:
+    """A House with the first Gateway of a config, which is not running yet. `kept` is the folder for last catalogs:
+    with it, servers that sleep or are dead are listed from the start.
 
     Raises:
         ConfigError: see `House.construct`.
     """
     async with _store(config.server.store) as store, Tasks(store) as tasks:
-        house = House(config, tasks, await Seal.load(store))
+        house = House(config, tasks, await Seal.load(store), kept)
         try:
             house.gateway = await house.construct(config)
             yield house
@@ -134,6 +140,15 @@ async def build(config: Config) -> AsyncIterator[Gateway]:
     """
     async with house(config) as found:
         yield found.gateway
+
+
+def catalogs(environ: Mapping[str, str]) -> Path:
+    """Where catalogs are kept: RUNE_CACHE_DIR, else `rune` in the cache of the user."""
+    chosen = environ.get("RUNE_CACHE_DIR")
+    if chosen:
+        return Path(chosen) / "catalogs"
+    base = environ.get("XDG_CACHE_HOME") or str(Path(environ.get("HOME") or "~").expanduser() / ".cache")
+    return Path(base) / "rune" / "catalogs"
 
 
 @asynccontextmanager
@@ -190,12 +205,14 @@ def _identity(table: ServerTable, names: Sequence[Identity | None]) -> Identity:
     return replace(lone, name=table.name or lone.name, instructions=table.instructions or lone.instructions)
 
 
-def _make(source: SourceConfig, parking: Parking) -> Source:
+def _make(source: SourceConfig, parking: Parking, kept: Path | None) -> Source:
     if source.kind == "python":
         return load_server(Path(source.place), source.origin)
-    limits = {} if source.timeout is None else {"timeout": source.timeout}
+    terms = Terms(source.timeout or 60.0, source.idle, source.concurrency, source.queue)
     identity = {"name": "rune", "version": __version__}
-    upstream: Source = late("upstream")(source.name, wire_of(source), identity=identity, parking=parking, **limits)
+    upstream: Upstream = late("upstream")(source.name, wire_of(source), identity=identity, parking=parking, terms=terms)
+    if kept is not None:
+        upstream.keep(Disk(kept, source.name, [source.place, source.command, source.cwd, source.env, source.headers]))
     return upstream
 
 
@@ -203,9 +220,9 @@ def wire_of(source: SourceConfig) -> Any:
     """How to reach the server of a URL or command: each call of it gives a new wire."""
     if source.kind == "command":
         return late("command")(source.name, source.command, env=source.env, cwd=source.cwd)
-    return late("websocket" if source.place.startswith("ws") else "url")(
-        source.name, source.place, headers=source.headers
-    )
+    limits = late("limits")(connections=source.max_connections)
+    kind = "websocket" if source.place.startswith("ws") else "url"
+    return late(kind)(source.name, source.place, headers=source.headers, limits=limits)
 
 
 async def _distinct(mounts: Sequence[Mount], sources: Sequence[SourceConfig]) -> None:

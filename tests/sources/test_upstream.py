@@ -21,6 +21,7 @@ from rune.errors import NotFound, ProtocolError, RuneError, TimedOut, Unavailabl
 from rune.parking import Parking
 from rune.request import Request, Result
 from rune.source import EVERYTHING, Catalog, Item, Target
+from rune.sources.upstream.gate import Terms
 from rune.sources.upstream.source import Upstream
 from tests import peers
 from tests.client import fakes, web
@@ -400,7 +401,7 @@ async def test_a_server_that_could_not_start_is_tried_again_until_it_has_shown_i
 
 
 async def test_a_hanging_server_fails_its_callers_in_time_and_nobody_else():
-    async with entered(lambda carried, message: None, timeout=0.1) as (source, _):
+    async with entered(lambda carried, message: None, terms=Terms(timeout=0.1)) as (source, _):
         source._pool.first._start_timeout = 0.1
         async with entered(fakes.modern(Lists())) as (healthy, _):
             results = await bounded(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
+import os
 import sys
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, redirect_stdout
@@ -16,7 +17,7 @@ import msgspec
 
 from rune import __version__
 from rune.app import Listen, listening
-from rune.build import house
+from rune.build import catalogs, house
 from rune.cli import LISTENERS, late, screen
 from rune.cli.options import configured, reading, served
 from rune.config.model import Config
@@ -74,7 +75,7 @@ async def _serve(config: Config, load: Callable[[], Config], listen: Listen, *, 
     async with AsyncExitStack() as stack:
         # Files of tools may print while they are loaded; on stdio that would get between the messages.
         with redirect_stdout(sys.stderr):
-            home = await stack.enter_async_context(house(config))
+            home = await stack.enter_async_context(house(config, catalogs(os.environ)))
         if stdio:
             await late(LISTENERS["stdio"])(home, listen, load=load)
             return

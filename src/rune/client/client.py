@@ -111,6 +111,12 @@ class Connection:
         return sum(call.asking is not None for call in self._calls.flying.values())
 
     @property
+    def busy(self) -> bool:
+        """Whether anything is in flight, or anybody listens."""
+        listening = isinstance(self._era, Legacy) and len(self._era.listeners)
+        return bool(self._calls.flying) or bool(listening)
+
+    @property
     def http(self) -> bool:
         """Whether each call has a stream of its own."""
         return self._wire.http
@@ -258,6 +264,21 @@ class Connection:
     def warn_once(self, text: str) -> None:
         """Log something that is wrong with this server, the first time."""
         self._calls.warn_once(text)
+
+    async def answers(self) -> bool:
+        """Whether the server says anything at all, be it an error."""
+        try:
+            if self.legacy:
+                await self._calls.run(self._calls.new("ping", timeout=PROBE_TIMEOUT))
+            else:
+                probe = _probe("server/discover")
+                probe.deadline = asyncio.get_running_loop().time() + PROBE_TIMEOUT
+                await self.era.handle(probe)
+        except (TimedOut, Unavailable):
+            return False
+        except ProtocolError:
+            return True
+        return True
 
     async def drained(self) -> None:
         """Wait until no call is in flight."""

@@ -186,6 +186,10 @@ def _toml_source(document: Document, name: str, value: Any) -> SourceConfig | No
         cwd=str(_beside(document.path, table.cwd or ".")) if kind == "command" else None,
         headers=table.headers,
         timeout=table.timeout,
+        idle=table.idle,
+        concurrency=table.concurrency,
+        queue=table.queue,
+        max_connections=table.max_connections,
         tools=table.tools,
         origin=document.origin(*path),
     )

@@ -71,6 +71,12 @@ class SourceTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     cwd: Annotated[str | None, Meta(description="where `command` runs; the folder of the file when not given")] = None
     headers: Annotated[dict[str, str], Meta(description="HTTP headers for `url`")] = {}
     timeout: Annotated[Seconds | None, Meta(description="seconds that one of its answers may take")] = None
+    idle: Annotated[
+        Seconds | None, Meta(description="seconds without a call after which it sleeps; never if not given")
+    ] = None
+    concurrency: Annotated[int, Meta(ge=1, description="calls that it gets at the same time")] = 100
+    queue: Annotated[int, Meta(ge=0, description="calls that may wait for their turn; more are refused at once")] = 1000
+    max_connections: Annotated[int, Meta(ge=1, description="connections that are kept open to it")] = 100
     enabled: Annotated[bool, Meta(description="false leaves it out")] = True
     tools: Annotated[Texts, Meta(description="globs of the tools that are shown, by its own names")] = ()
 
@@ -90,6 +96,10 @@ FIELDS_OF: Final[dict[str, tuple[Kind, ...]]] = {
     "cwd": ("command",),
     "headers": ("url",),
     "timeout": ("url", "command"),
+    "idle": ("url", "command"),
+    "concurrency": ("url", "command"),
+    "queue": ("url", "command"),
+    "max_connections": ("url",),
 }
 """Fields of a source that mean something for some kinds only."""
 
@@ -107,6 +117,10 @@ class SourceConfig:
     cwd: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
     timeout: float | None = None
+    idle: float | None = None
+    concurrency: int = 100
+    queue: int = 1000
+    max_connections: int = 100
     tools: tuple[str, ...] = ()
     origin: str = ""
 

@@ -52,7 +52,7 @@ class Child(asyncio.SubprocessProtocol):
         env: Mapping[str, str] | None = None,
         cwd: str | PathLike[str] | None = None,
         max_line: int = MAX_LINE,
-        grace: float = 2.0,
+        grace: float = 1.0,
     ) -> None:
         self.name = name
         self.argv = tuple(argv)

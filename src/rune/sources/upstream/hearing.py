@@ -26,12 +26,13 @@ OWN: Final = Meta(version=MODERN, capabilities=msgspec.Raw(b"{}"))
 class Hearing:
     """The wishes of all who listen. What the server says goes to `shelf`, which tells `listeners`."""
 
-    def __init__(self, life: Life, shelf: Shelf, listeners: Listeners, *, tasks: bool) -> None:
+    def __init__(self, life: Life, shelf: Shelf, listeners: Listeners, *, tasks: bool, lazy: bool) -> None:
         self.name = life.name
         self._life = life
         self._shelf = shelf
         self._listeners = listeners
         self._tasks = tasks
+        self._lists = not lazy
         self._wishes: dict[object, Filter] = {}
         self._union = Filter()
         self._ear: asyncio.Task[None] | None = None
@@ -55,12 +56,13 @@ class Hearing:
 
     def _rewish(self) -> None:
         """The union of all wishes has changed: the new listen takes over from the old one."""
+        # Who sleeps is not woken to be asked what it offers: that is looked at when it is started.
         wishes = self._wishes.values()
         self._shelf.wanted = bool(wishes)
         union = Filter(
-            tools=any(wish.tools for wish in wishes),
-            prompts=any(wish.prompts for wish in wishes),
-            resources=any(wish.resources for wish in wishes),
+            tools=self._lists and any(wish.tools for wish in wishes),
+            prompts=self._lists and any(wish.prompts for wish in wishes),
+            resources=self._lists and any(wish.resources for wish in wishes),
             uris=frozenset().union(*(wish.uris for wish in wishes)),
             tasks=frozenset().union(*(wish.tasks for wish in wishes)) if self._tasks else frozenset(),
         )

@@ -7,12 +7,16 @@ from typing import Any, Final, TypeAlias
 
 from rune.client.calls import Lost, Refused
 from rune.client.life import Life
-from rune.errors import Unavailable
+from rune.errors import ProtocolError, TimedOut, Unavailable
 from rune.protocol import jsonrpc
 from rune.request import Request, Result
+from rune.sources.upstream.gate import Gate
 
 MAX_CHILDREN: Final = 4
 """Connections beside the first one, for clients that an older server may ask something."""
+REPEATABLE: Final = frozenset({"resources/read", "prompts/get", "completion/complete", "tasks/get"})
+"""What only asks is sent again when its server died over it. A tool may have done what it does, and must not do it
+twice, whatever it says of itself."""
 QUESTIONS: Final = ("elicitation", "sampling", "roots")
 
 NewLife: TypeAlias = Callable[[Mapping[str, Any]], Life]
@@ -22,8 +26,9 @@ class Pool:
     """`first` serves everything but the calls in which an older server may ask; those have connections of their own,
     told what the client of the call can be asked. `new_life` makes one for such a set of capabilities."""
 
-    def __init__(self, new_life: NewLife) -> None:
+    def __init__(self, new_life: NewLife, gate: Gate) -> None:
         self.first = new_life({})
+        self._gate = gate
         self._new_life = new_life
         self._others: dict[str, list[Life]] = {}
 
@@ -33,12 +38,23 @@ class Pool:
         Raises:
             ProtocolError, NotFound: what the server said. Unavailable, TimedOut, NeedsAuth: why it said nothing.
         """
-        life = await self._choose(request)
-        life.users += 1
+        gate = self._gate
+        if gate.free > 0:
+            gate.free -= 1
+        else:
+            await gate.wait(request.deadline)
         try:
-            result = await self._send(life, request)
+            life = await self._choose(request)
+            life.users += 1
+            try:
+                result = await self._send(life, request)
+            except ProtocolError:
+                life.worked()
+                raise
+            finally:
+                life.users -= 1
         finally:
-            life.users -= 1
+            gate.leave()
         life.worked()
         return result
 
@@ -48,10 +64,12 @@ class Pool:
             return await connection.handle(request)
         except Refused:
             raise
+        except TimedOut:
+            life.unanswered(connection)
+            raise
         except Lost as lost:
             life.doubt(connection, lost)
-            # Whatever a tool does, it must not do it twice.
-            if lost.sent and request.method == "tools/call":
+            if lost.sent and request.method not in REPEATABLE:
                 raise
         except Unavailable as error:
             life.doubt(connection, error)

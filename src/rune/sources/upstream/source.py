@@ -19,6 +19,8 @@ from rune.protocol import jsonrpc
 from rune.protocol.methods import TASKS
 from rune.request import Request, Result
 from rune.source import Catalog, Listeners
+from rune.sources.upstream.disk import Disk
+from rune.sources.upstream.gate import Gate, Terms
 from rune.sources.upstream.hearing import Hearing
 from rune.sources.upstream.pool import Pool
 from rune.sources.upstream.shelf import Shelf
@@ -32,7 +34,7 @@ class Upstream:
         name: str,
         wire: Callable[[], Wire],
         *,
-        timeout: float = 60.0,
+        terms: Terms | None = None,
         identity: Mapping[str, Any] | None = None,
         parking: Parking | None = None,
         tasks: bool = False,
@@ -40,14 +42,15 @@ class Upstream:
         self.name = name
         self.listeners = Listeners()
         self._wire = wire
-        self._timeout = timeout
+        self._terms = terms or Terms()
         self._identity = identity
         self._parking = Parking() if parking is None else parking
         self._own_parking = parking is None
         self._tasks = tasks
-        self._pool = Pool(self._new_life)
-        self._shelf = Shelf(self._pool.first, self.listeners, tasks=tasks)
-        self._hearing = Hearing(self._pool.first, self._shelf, self.listeners, tasks=tasks)
+        self._pool = Pool(self._new_life, Gate(name, self._terms))
+        lazy = self._terms.idle is not None
+        self._shelf = Shelf(self._pool.first, self.listeners, tasks=tasks, lazy=lazy)
+        self._hearing = Hearing(self._pool.first, self._shelf, self.listeners, tasks=tasks, lazy=lazy)
 
     @property
     def parking(self) -> Parking:
@@ -59,26 +62,31 @@ class Upstream:
         self._parking = parking
         self._own_parking = False
 
+    def keep(self, disk: Disk) -> None:
+        """Keep the last catalog there, and begin with it."""
+        self._shelf.disk = disk
+
     def _new_life(self, capabilities: Mapping[str, Any]) -> Life:
         def make(on_lost: Callable[[], None]) -> Connection:
             connection = Connection(
                 self._wire,
                 identity=self._identity,
                 capabilities=capabilities,
-                timeout=self._timeout,
+                timeout=self._terms.timeout,
                 parking=self._parking,
             )
             connection.on_note = self._shelf.noted
             connection.on_lost = lambda: self._gone(on_lost)
             return connection
 
-        return Life(self.name, make, start_timeout=max(self._timeout, 30.0))
+        terms = self._terms
+        return Life(self.name, make, start_timeout=max(terms.timeout, 30.0), idle=terms.idle)
 
     # --- life ---
 
     async def __aenter__(self) -> Self:
         """Start in the background: a gateway does not wait for slow or dead servers."""
-        self._shelf.refresh_soon()
+        self._shelf.open()
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -94,10 +102,10 @@ class Upstream:
         error = life.error
         return {
             "name": self.name,
-            "ok": life.state == "ready",
+            "ok": life.state == "ready" or (life.state == "asleep" and self._shelf.known),
             "state": life.state,
             "error": None if error is None else str(error),
-            "hint": None if error is None else error.hint,
+            "hint": None if error is None else error.hint or life.outlook,
             "stderr": "\n".join(life.connection.last_words if life.connection else life.last_words),
         }
 

@@ -1,0 +1,25 @@
+"""Nothing that a test keeps is found by another one, or by whoever runs the tests."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache() -> Iterator[Path]:
+    """Where gateways that the tests start keep the last catalogs of their servers."""
+    with tempfile.TemporaryDirectory(prefix="rune-cache-") as folder:
+        os.environ["RUNE_CACHE_DIR"] = folder
+        yield Path(folder)
+        del os.environ["RUNE_CACHE_DIR"]
+
+
+@pytest.fixture(autouse=True)
+def own_cache(cache: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One folder for each test; what lives longer shares that of the session."""
+    monkeypatch.setenv("RUNE_CACHE_DIR", str(cache / f"{abs(hash(request.node.nodeid)):x}"))
