@@ -59,41 +59,26 @@ class Emit:
 SILENT = Emit()
 
 
-class Request:
+class Request(msgspec.Struct, eq=False):
     """One thing that a client asks, in the dialect of 2026-07-28, whichever revision the client speaks.
 
     `params` holds the members of `params` still encoded, `_meta` among them; `meta` is the part of `_meta` that Rune
-    reads. `answers` and `state` are the opened `inputResponses` and `requestState` of a retry.
+    reads. What a later stop finds out stands below `emit`: `answers` and `state` are the opened `inputResponses` and
+    `requestState` of a retry.
     """
 
-    __slots__ = (
-        "_capabilities", "answers", "caller", "deadline", "emit", "headers", "id", "meta", "method", "params", "state",
-        "target",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        method: str,
-        params: Params | None = None,
-        *,
-        id: int | str | None = None,
-        meta: Meta = NO_META,
-        caller: Caller = ANONYMOUS,
-        headers: Mapping[bytes, bytes] | None = None,
-        emit: Emit = SILENT,
-    ) -> None:
-        self.method = method
-        self.params: Params = {} if params is None else params
-        self.id = id
-        self.meta = meta
-        self.caller = caller
-        self.headers = headers
-        self.emit = emit
-        self.target: Target | None = None
-        self.deadline: float | None = None
-        self.answers: dict[str, msgspec.Raw] | None = None
-        self.state: dict[str, Any] = {}
-        self._capabilities: dict[str, Any] | None = None
+    method: str
+    params: Params = {}
+    id: int | str | None = None
+    meta: Meta = NO_META
+    caller: Caller = ANONYMOUS
+    headers: Mapping[bytes, bytes] | None = None
+    emit: Emit = SILENT
+    target: Target | None = None
+    deadline: float | None = None
+    answers: dict[str, msgspec.Raw] | None = None
+    state: dict[str, Any] = {}
+    _capabilities: dict[str, Any] | None = None
 
     def replace(self, **changes: Any) -> Self:
         """A copy with some attributes changed."""
@@ -142,28 +127,25 @@ class Request:
         return isinstance(extensions, dict) and extension in extensions
 
 
-class Result:
+class Result(msgspec.Struct, eq=False):
     """What goes back: the JSON object of the result, still encoded until somebody reads it.
 
     `kind` is its `resultType`. An `input_required` result carries in `state` what each layer wants to find again on the
     retry; the rim seals it into `requestState`. A rim that knows that no retry will come calls
-    `abandon`. `memo` is for the rims: encodings of this very object, kept with it.
+    `abandon`. `memo` is a dict where the same object goes out many times: the rims keep their encodings of it there.
     """
 
-    __slots__ = ("_value", "abandon", "kind", "memo", "raw", "state")
-
-    def __init__(self, raw: bytes, kind: str = "complete", state: dict[str, Any] | None = None) -> None:
-        self.raw = raw
-        self.kind = kind
-        self.state: dict[str, Any] = {} if state is None else state
-        self.memo: dict[str, bytes] | None = None
-        self.abandon: Callable[[], None] | None = None
-        self._value: dict[str, Any] | None = None
+    raw: bytes
+    kind: str = "complete"
+    state: dict[str, Any] = {}
+    memo: dict[str, bytes] | None = None
+    abandon: Callable[[], None] | None = None
+    _value: dict[str, Any] | None = None
 
     @classmethod
     def of(cls, value: Mapping[str, Any], kind: str = "complete", state: dict[str, Any] | None = None) -> Self:
         """A result from a Python value; `resultType` is added."""
-        return cls(_encode({"resultType": kind, **value}), kind, state)
+        return cls(_encode({"resultType": kind, **value}), kind, state or {})
 
     @classmethod
     def ask(cls, questions: Mapping[str, Any], state: dict[str, Any] | None = None) -> Self:
@@ -171,7 +153,7 @@ class Result:
         value: dict[str, Any] = {"resultType": "input_required"}
         if questions:
             value["inputRequests"] = questions
-        return cls(_encode(value), "input_required", state)
+        return cls(_encode(value), "input_required", state or {})
 
     @property
     def value(self) -> dict[str, Any]:

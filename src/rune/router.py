@@ -137,7 +137,7 @@ class View:
         }
         if end < len(items):
             value["nextCursor"] = self._seal.sign("cursor", f"{members}:{end}:{items[end - 1][0]}")
-        return Result(_encode(value))
+        return Result(_encode(value), memo={})
 
     def _start(self, members: str, cursor: str) -> int:
         """Where a page starts: after the name it was cut at, so that a list that changed in between loses nothing."""

@@ -124,7 +124,7 @@ def read_object(raw: bytes | msgspec.Raw) -> dict[str, msgspec.Raw]:
     Raises:
         Malformed: -32600 when it is something else.
     """
-    if not bytes(raw):
+    if not len(raw):
         return {}
     try:
         return _decode_object(raw)
@@ -166,6 +166,11 @@ def note_frame(method: str, params: bytes) -> bytes:
 def request_frame(id: Id, method: str, params: bytes) -> bytes:
     """A request."""
     return b'{"jsonrpc":"2.0","id":%b,"method":%b,"params":%b}' % (encode(id), encode(method), params)
+
+
+def holds(raw: bytes, word: bytes) -> bool:
+    """`word in raw`, only cheaper: for bytes CPython first tries the word as a number, which costs an exception."""
+    return raw.find(word) >= 0
 
 
 def splice(raw: bytes, members: bytes) -> bytes:

@@ -13,7 +13,7 @@ import msgspec
 
 from rune.errors import INVALID_PARAMS, ProtocolError, RuneError
 from rune.protocol import jsonrpc, modern
-from rune.protocol.jsonrpc import Envelope, Id, error_frame, result_frame
+from rune.protocol.jsonrpc import Envelope, Id, error_frame, holds, result_frame
 from rune.protocol.methods import MODERN_METHODS
 from rune.request import ANONYMOUS, Caller, Handler, Request, Result
 from rune.seal import Seal, binding
@@ -106,10 +106,12 @@ class Dispatcher:
             params = jsonrpc.read_object(envelope.params)
         except ProtocolError as error:
             raise ProtocolError(INVALID_PARAMS, error.message) from None
-        meta = modern.read_meta(params)
+        good = modern.good_meta(params)
+        meta = good or modern.read_meta(params)
         if headers is not None:
             modern.check_headers(headers, meta, method, params)
-        meta = modern.check_meta(meta, method)
+        # What the headers contradict is refused for that reason, whatever else is wrong with it.
+        meta = good or modern.check_meta(meta, method)
         row = MODERN_METHODS.get(method) or modern.find_method(method)
         request = Request(method, params, meta=meta, caller=caller, headers=headers)
         if row.asks and ("requestState" in params or "inputResponses" in params):
@@ -138,21 +140,20 @@ class Dispatcher:
         if result.kind == "input_required" and result.state:
             state = self.seal.state(result.state, _bound(request))
             raw = jsonrpc.splice(raw, b'"requestState":' + jsonrpc.encode(state))
-        if b'"execution"' in raw and request.method == "tools/list":
+        if request.method == "tools/list" and holds(raw, b'"execution"'):
             raw = without_execution(raw)
         # A result is never empty: it has its resultType.
-        plain = b'"_meta"' not in raw and raw.endswith(b"}")
+        plain = not holds(raw, b'"_meta"') and raw.endswith(b"}")
         raw = raw[:-1] + self._tail if plain else self._with_server(raw)
-        if MODERN_METHODS[request.method].members is not None:
-            # The same page goes out many times: dress it once.
-            result.memo = {**(memo or {}), "modern": raw}
+        if memo is not None:
+            memo["modern"] = raw
         return raw
 
     def _with_server(self, raw: bytes) -> bytes:
         """A result that may have a `_meta` of its own at the top."""
         members = jsonrpc.read_object(raw)
         meta = bytes(members.pop("_meta", b"{}"))
-        if modern.SERVER_KEY.encode() in meta:
+        if holds(meta, modern.SERVER_KEY.encode()):
             return raw
         return jsonrpc.splice(jsonrpc.encode(members), b'"_meta":' + jsonrpc.splice(meta, self._server))
 

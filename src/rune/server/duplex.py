@@ -12,7 +12,7 @@ import msgspec
 from rune.aio import spawn
 from rune.errors import INVALID_REQUEST, ProtocolError
 from rune.protocol import jsonrpc, modern
-from rune.protocol.jsonrpc import Envelope, Id, Malformed, error_frame, note_frame
+from rune.protocol.jsonrpc import Envelope, Id, Malformed, error_frame, holds, note_frame
 from rune.protocol.methods import HANDSHAKE, LEGACY
 from rune.request import ANONYMOUS, Caller
 from rune.server.dispatch import LISTEN, Dispatcher
@@ -22,6 +22,7 @@ from rune.server.reply import Reply
 from rune.server.run import Guard
 from rune.wires import Way
 
+_VERSION_KEY: Final = modern.VERSION_KEY.encode()
 IN_FLIGHT: Final = 1024
 """Requests of one connection that may run at the same time; the next one is refused."""
 
@@ -61,7 +62,7 @@ class Duplex(Reply):
         except Malformed as error:
             self._malformed(data, error)
             return
-        if b"io.modelcontextprotocol/protocolVersion" in data and _modern(envelope):
+        if holds(data, _VERSION_KEY) and _modern(envelope):
             self._modern(envelope)
         else:
             self._legacy(envelope)
@@ -220,7 +221,8 @@ def _id(envelope: Envelope) -> Id:
 def _modern(envelope: Envelope) -> bool:
     """Whether the message itself carries the modern `_meta`."""
     try:
-        meta = modern.read_meta(jsonrpc.read_object(envelope.params))
+        params = jsonrpc.read_object(envelope.params)
+        meta = modern.good_meta(params) or modern.read_meta(params)
     except ProtocolError:
         return True
     return meta is not None and meta.version is not None and meta.version not in LEGACY

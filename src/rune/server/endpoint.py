@@ -157,7 +157,7 @@ def method_not_allowed() -> tuple[tuple[bytes, bytes], ...]:
 def _is_modern(headers: Mapping[bytes, bytes], envelope: Envelope) -> bool:
     header = headers.get(modern.VERSION_HEADER)
     meta = None
-    if b"protocolVersion" in bytes(envelope.params):
+    if jsonrpc.holds(bytes(envelope.params), b"protocolVersion"):
         try:
             meta = modern.read_meta(jsonrpc.read_object(envelope.params))
         except ProtocolError:

@@ -230,13 +230,10 @@ class Session:
         raise ProtocolError(INVALID_REQUEST, f"{request.method}: more than {ROUNDS} rounds of questions")
 
     def _downgrade(self, method: str, result: Result) -> bytes:
-        """The result in this client's revision; lists are translated once and kept with the result."""
-        row = METHODS[method]
-        if row.members is None:
-            return results.downgrade_result(method, result.raw, self.revision)
+        """The result in this client's revision; what goes out many times is translated once."""
         memo = result.memo
         if memo is None:
-            memo = result.memo = {}
+            return results.downgrade_result(method, result.raw, self.revision)
         if self.revision not in memo:
             memo[self.revision] = results.downgrade_result(method, result.raw, self.revision)
         return memo[self.revision]
