@@ -1,4 +1,4 @@
-"""Nothing that a test keeps is found by another one, or by whoever runs the tests."""
+"""Nothing that a test keeps is found by another one or by whoever runs the tests; none depends on being fast."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# What else the machine does is nothing that an example could show.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session", autouse=True)
