@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import msgspec
 import pytest
@@ -174,7 +175,7 @@ async def test_a_list_that_changes_between_pages_loses_nothing(after: list[str],
     paged = router(Mount(source), page_size=2)
     cursor = (await paged.view(ask("x"))).page("tools", None).value["nextCursor"]
     source.offers = tools(*after)
-    paged.changed()
+    paged.changed(source)
     page = (await paged.view(ask("x"))).page("tools", cursor).value
     assert [entry["name"] for entry in page["tools"]] == rest
 
@@ -184,10 +185,10 @@ async def test_a_view_is_built_once_until_something_changes() -> None:
     one = router(Mount(source))
     first = await one.view(ask("x"))
     assert await one.view(ask("y")) is first and source.catalogs == 1
-    one.changed()
+    one.changed(source)
     assert await one.view(ask("x")) is first and source.catalogs == 2
     source.offers = tools("b", ttl=60_000)
-    one.changed()
+    one.changed(source)
     assert await one.view(ask("x")) is not first
     assert await names(one) == ["b"]
 
@@ -199,7 +200,7 @@ async def test_a_change_while_the_sources_are_asked_is_not_lost() -> None:
     first, second = asyncio.create_task(one.view(ask("x"))), asyncio.create_task(one.view(ask("x")))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    one.changed()
+    one.changed(source)
     source.gate.set()
     assert await first is await second
     assert source.catalogs == 1, "two requests wait for one look"
@@ -219,6 +220,120 @@ async def test_private_catalogs_are_kept_for_their_caller() -> None:
     assert await names(private, subject="ann") == ["of-ann"]
     page = (await private.view(ask("x", "bob"))).page("tools", None).value
     assert page["cacheScope"] == "private"
+
+
+async def test_private_catalogs_stay_apart_when_both_ask_at_once() -> None:
+    class Own(Fixed):
+        async def catalog(self, request: Request) -> Catalog:
+            await asyncio.sleep(0.01)
+            return tools(f"of-{request.caller.subject}", scope="private", ttl=60_000)
+
+    private = router(Mount(Own("one", tools())))
+    found = await asyncio.gather(*(names(private, subject=subject) for subject in ("ann", "bob", "cid")))
+    assert found == [["of-ann"], ["of-bob"], ["of-cid"]]
+
+
+# --- calls do not wait for others ------------------------------------------------------------------------------------
+
+
+def call(name: str, subject: str = "ann") -> Request:
+    return ask("tools/call", subject, name=name)
+
+
+async def called(router: Router, name: str, subject: str = "ann") -> str:
+    request = call(name, subject)
+    async with asyncio.timeout(20):
+        return router.resolve(request, await router.view_for_call(request)).source.name
+
+
+@pytest.mark.parametrize("known", [False, True])
+async def test_a_call_does_not_wait_for_a_source_that_hangs(known: bool) -> None:
+    good, stuck = Fixed("good", tools("add")), Fixed("stuck", tools("sub"))
+    stuck.gate = asyncio.Event()
+    merged = router(Mount(good, "good_"), Mount(stuck, "stuck_"))
+    if known:
+        stuck.gate.set()
+        assert await called(merged, "stuck_sub") == "stuck"
+        stuck.gate.clear()
+        merged.changed(stuck)
+    assert await called(merged, "good_add") == "good"
+    assert await called(merged, "good_add") == "good"
+    assert good.catalogs == (2 if known else 1), "one look for all who call meanwhile"
+    waiting = [asyncio.create_task(called(merged, name)) for name in ("stuck_sub", "sub", "good_new")]
+    await asyncio.sleep(0.3)
+    assert not any(task.done() for task in waiting), "those are for the one that hangs, or for nobody that is known"
+    stuck.gate.set()
+    assert await asyncio.gather(*waiting[:2]) == ["stuck", "stuck"]
+    with pytest.raises(NotFound):
+        await waiting[2]
+
+
+async def test_what_a_source_has_announced_counts_at_once_for_its_own_calls() -> None:
+    one, two = Fixed("one", tools("a", ttl=60_000)), Fixed("two", tools("b", ttl=60_000))
+    merged = router(Mount(one), Mount(two))
+    assert await called(merged, "a") == "one"
+    one.offers = tools("c", ttl=60_000)
+    merged.changed(one)
+    with pytest.raises(NotFound):
+        await called(merged, "a")
+    assert await called(merged, "c") == "one"
+    merged.changed(one)
+    assert await called(merged, "c") == "one", "the same catalog again is no longer in doubt"
+
+
+async def test_an_old_view_does_not_do_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = Fixed("one", tools("a"))
+    merged = router(Mount(one))
+    assert await called(merged, "a") == "one"
+    one.offers = tools("b")
+    now = time.monotonic()
+    monkeypatch.setattr("rune.router.monotonic", lambda: now + 30)
+    assert await called(merged, "a") == "one", "it is looked at anew, but not waited for"
+    await merged.view(ask("x"))
+    with pytest.raises(NotFound):
+        await called(merged, "a")
+    one.offers = tools("a")
+    monkeypatch.setattr("rune.router.monotonic", lambda: now + 3000)
+    with pytest.raises(NotFound):
+        await called(merged, "b")
+
+
+async def test_an_early_call_never_uses_what_another_caller_sees() -> None:
+    class Own(Fixed):
+        async def catalog(self, request: Request) -> Catalog:
+            return tools(f"of-{request.caller.subject}", scope="private", ttl=60_000)
+
+    stuck = Fixed("stuck", tools("sub"))
+    stuck.gate = asyncio.Event()
+    merged = router(Mount(Own("own", tools())), Mount(stuck))
+    assert await called(merged, "of-ann") == "own"
+    bob = asyncio.create_task(called(merged, "of-ann", "bob"))
+    await asyncio.sleep(0.6)
+    assert not bob.done()
+    stuck.gate.set()
+    with pytest.raises(NotFound):
+        await bob
+    assert await called(merged, "of-bob", "bob") == "own"
+
+
+async def test_why_a_source_is_missing_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    bad = Fixed("bad", tools("sub"))
+    bad.fails = Unavailable("bad: exited 1")
+    merged = router(Mount(bad))
+    for _ in range(3):
+        merged.changed(bad)
+        await merged.view(ask("x"))
+    assert [record.message for record in caplog.records] == ["bad: exited 1"]
+    bad.fails = Unavailable("bad: exited 2")
+    merged.changed(bad)
+    await merged.view(ask("x"))
+    bad.fails = None
+    merged.changed(bad)
+    await merged.view(ask("x"))
+    bad.fails = Unavailable("bad: exited 2")
+    merged.changed(bad)
+    await merged.view(ask("x"))
+    assert len(caplog.records) == 3
 
 
 async def test_resources_listed_then_by_template_then_anywhere() -> None:

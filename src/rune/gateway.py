@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Container, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self
 
 import msgspec
@@ -115,7 +116,7 @@ class Gateway:
         self._lives = lives
         for gateway in (self, *self.profiles.values()):
             for source in self.sources:
-                self._ears.callback(source.listeners.add(EVERYTHING, gateway.router.changed))
+                self._ears.callback(source.listeners.add(EVERYTHING, partial(gateway.router.changed, source)))
 
     async def succeed(self, old: Gateway) -> dict[Source, AsyncExitStack]:
         """Take the place of another gateway of the same app: start what it does not have, take over the rest as it
@@ -180,7 +181,7 @@ class Gateway:
         return method(request)
 
     async def _call(self, request: Request) -> Result:
-        view = self.router.fresh(request) or await self.router.view(request)
+        view = self.router.fresh(request) or await self.router.view_for_call(request)
         target = self.router.resolve(request, view) if not request.state else self._resume(request, view)
         if target.item is not None and target.item.headers and request.headers is not None:
             check_param_headers(request.headers, target.item.headers, request.params.get("arguments"))
@@ -245,7 +246,7 @@ class Gateway:
         return "\n\n".join(texts) or None
 
     async def _complete(self, request: Request) -> Result:
-        target = self.router.resolve(request, await self.router.view(request))
+        target = self.router.resolve(request, await self.router.view_for_call(request))
         request.target = target
         ref = request.value("ref")
         if ref.get("name", target.name) != target.name:

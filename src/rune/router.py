@@ -28,6 +28,10 @@ KINDS: Final = ("tools", "prompts", "resources")
 NAME_LIMIT: Final = 64
 REFRESH: Final = 1.0
 """Seconds until sources with a ttl of 0 are asked again for their catalog; changes they announce count at once."""
+HASTE: Final = 0.25
+"""Seconds after which a call goes its way without those sources that it is not for."""
+LASTING: Final = 60.0
+"""Seconds for which a view that is not good any more will do for calls, while a new one is made."""
 
 _encode = msgspec.json.Encoder().encode
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -48,6 +52,8 @@ class View:
     def __init__(self, mounts: Sequence[Mount], catalogs: Sequence[Catalog | None], page_size: int, seal: Seal) -> None:
         self.catalogs = tuple(catalogs)
         self.expires = 0.0
+        self.lasts = 0.0
+        self.doubtful: set[Source] = set()
         self.tools: dict[str, Target] = {}
         self.prompts: dict[str, Target] = {}
         self.resources: dict[str, Target] = {}
@@ -153,6 +159,16 @@ class View:
         return next((index + 1 for index, (name, _) in enumerate(items) if name == last), start)
 
 
+class Look:
+    """All sources are being asked what they offer, for the first request that wanted to know."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = Request("catalog", caller=request.caller, meta=request.meta)
+        self.task: asyncio.Task[View]
+        self.answers: list[asyncio.Task[Catalog | None]] = []
+        self.early: View | None = None
+
+
 class Router:
     """The bottom of the chain: hands a resolved request to its source."""
 
@@ -162,15 +178,17 @@ class Router:
         self._page_size = page_size
         self._profile = profile
         self._views: dict[str, View] = {}
-        self._refreshing: dict[str, asyncio.Task[View]] = {}
+        self._looks: dict[str, Look] = {}
+        self._missing: dict[str, str] = {}
         self._private = False
         self._changes = 0
 
-    def changed(self, note: Note | None = None) -> None:
-        """A source has changed: the next request builds its view anew."""
+    def changed(self, source: Source, note: Note | None = None) -> None:
+        """A source has changed: the next request builds its view anew, and calls of that source wait for it."""
         self._changes += 1
         for view in self._views.values():
             view.expires = 0.0
+            view.doubtful.add(source)
 
     def _key(self, request: Request) -> str:
         return request.caller.subject if self._private else ""
@@ -186,21 +204,53 @@ class Router:
 
     async def view(self, request: Request) -> View:
         """What the caller of this request sees, from the last look unless a source has changed or its ttl is over."""
-        view = self.fresh(request)
-        if view is not None:
-            return view
-        key = self._key(request)
-        task = self._refreshing.get(key)
-        if task is None:
-            task = asyncio.create_task(self._refresh(key, request))
-            self._refreshing[key] = task
-            task.add_done_callback(lambda _: self._refreshing.pop(key, None))
-        return await asyncio.shield(task)
+        return self.fresh(request) or await self._renewed(request)
 
-    async def _refresh(self, key: str, request: Request) -> View:
-        asked = Request("catalog", caller=request.caller, meta=request.meta)
+    async def view_for_call(self, request: Request) -> View:
+        """A view in which this call finds its target. It does not wait for a source that is slow to say what it offers,
+        unless it is the one that is called."""
+        view = self.known(request)
+        task = self._renewal(request)
+        if view is not None:
+            if monotonic() < view.lasts and self._finds(request, view):
+                return view
+        else:
+            await asyncio.wait((task,), timeout=HASTE)
+            early = None if task.done() else self._early(request)
+            # A bare name that is unique so far may turn out not to be.
+            bare = early is not None and request.method == "tools/call" and request.text("name") not in early.tools
+            if early is not None and not bare and self._finds(request, early):
+                return early
+        return await self._renewed(request)
+
+    def _finds(self, request: Request, view: View) -> bool:
+        try:
+            target = self.resolve(request, view)
+        except (NotFound, ProtocolError):
+            return False
+        return target.item is not None and target.source not in view.doubtful
+
+    def _renewal(self, request: Request) -> asyncio.Task[View]:
+        """The look at all sources that is under way, or a new one."""
+        key = self._key(request)
+        look = self._looks.get(key)
+        if look is None:
+            look = self._looks[key] = Look(request)
+            look.task = asyncio.create_task(self._refresh(key, look))
+            look.task.add_done_callback(lambda _: self._looks.pop(key, None))
+        return look.task
+
+    async def _renewed(self, request: Request) -> View:
+        key = self._key(request)
+        view = await asyncio.shield(self._renewal(request))
+        # Only now it may have turned out that each caller has a view of its own.
+        return view if key == self._key(request) else await self.view(request)
+
+    async def _refresh(self, key: str, look: Look) -> View:
+        request = look.request
         changes = self._changes
-        catalogs = await asyncio.gather(*(self._catalog(mount, asked) for mount in self.mounts))
+        look.answers = [asyncio.create_task(self._catalog(mount, request)) for mount in self.mounts]
+        catalogs = await asyncio.gather(*look.answers)
         self._private = self._private or any(catalog and catalog.scope == "private" for catalog in catalogs)
         key = self._key(request)
         view = self._views.get(key)
@@ -212,15 +262,34 @@ class Router:
         # A change that came while the sources were being asked may not be in their answers.
         if changes == self._changes:
             view.expires = monotonic() + max(view.ttl / 1000, REFRESH)
+            view.doubtful.clear()
+        view.lasts = monotonic() + max(view.ttl / 1000, REFRESH) + LASTING
         return view
+
+    def _early(self, request: Request) -> View | None:
+        """What those sources make that have answered already, where there has been no whole view yet."""
+        look = self._looks.get(self._key(request))
+        if look is None:
+            return None
+        own = look.request.caller.subject == request.caller.subject
+        catalogs = [answer.result() if answer.done() and not answer.cancelled() else None for answer in look.answers]
+        catalogs = [catalog if catalog is None or own or catalog.scope == "public" else None for catalog in catalogs]
+        if look.early is None or any(old is not new for old, new in zip(look.early.catalogs, catalogs, strict=True)):
+            look.early = View(self.mounts, catalogs, self._page_size, self._seal)
+        return look.early
 
     async def _catalog(self, mount: Mount, request: Request) -> Catalog | None:
         """A source that cannot say what it offers never hides the others; doctor and the log say why."""
+        name = mount.source.name
         try:
             catalog = await mount.source.catalog(request)
         except RuneError as error:
-            log.warning("%s", error)
+            # It is asked again and again: why it is not there is said once.
+            if self._missing.get(name) != str(error):
+                self._missing[name] = str(error)
+                log.warning("%s", error)
             return None
+        self._missing.pop(name, None)
         return catalog if self._profile is None else self._profile.part(mount, catalog)
 
     def shows(self, uri: str) -> bool:
