@@ -31,6 +31,10 @@ class Wanted(Emit):
     async def room(self) -> None:
         await self._emit.room()
 
+    def end(self) -> None:
+        """Nothing more is wanted."""
+        self._wanted = Filter()
+
 
 class Listen:
     """One listen: a part at each source, and perhaps one at something that no reload replaces."""
@@ -78,6 +82,9 @@ class Listen:
         try:
             return await self._ended
         finally:
+            # Its parts end a turn of the loop later.
+            if isinstance(self.request.emit, Wanted):
+                self.request.emit.end()
             parts = tuple(self._parts.values())
             for part in parts:
                 part.cancel()
