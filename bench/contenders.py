@@ -1,11 +1,11 @@
-"""Who is measured: Rune, the official SDK, and the lean core that shows what the machine can do."""
+"""Who is measured: Rune, the official SDK, FastMCP's proxy, and the lean core that shows what the machine can do."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.metadata import version
 from typing import Final
@@ -14,12 +14,14 @@ from tests.peers import program, python_venv
 from tests.serving import RUNE, Serving, foreign, free_port, rune
 
 MCP: Final = "2.3.0"
+FASTMCP: Final = "4.1.6"
 SHARED: Final = ("uvicorn", "uvloop", "httptools")
-"""What Rune and the official SDK both run on, in the same versions."""
+"""What Rune and its peers in Python all run on, in the same versions."""
 
 OURS: Final = "Rune"
 OURS_ASGI: Final = "Rune, plain ASGI"
 OFFICIAL: Final = "official SDK"
+PROXY: Final = "FastMCP proxy"
 LEAN: Final = "lean core"
 FLOOR: Final = "lean core, own protocol"
 BARE: Final = "bare Python"
@@ -27,21 +29,29 @@ BARE: Final = "bare Python"
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A server, as its words after the interpreter; `{port}` stands for the port where it is to listen."""
+    """A server, as its words after the interpreter; `{port}` stands for the port where it is to listen, `{upstream}`
+    for the URL of the server that it is a gateway to."""
 
     name: str
     words: tuple[str, ...]
     environ: Mapping[str, str] = field(default_factory=dict)
+    upstream: Contender | None = None
 
     def command(self) -> list[str]:
-        """How it is started. The official SDK is installed when it is wanted for the first time."""
+        """How it is started. A peer is installed when it is wanted for the first time."""
         if self.name == OURS:
             return [RUNE, "serve", *self.words]
-        return [official_python() if self.name == OFFICIAL else sys.executable, *self.words]
+        return [_PYTHONS.get(self.name, lambda: sys.executable)(), *self.words]
 
     @contextmanager
     def serving(self) -> Iterator[Serving]:
-        """It listens over HTTP."""
+        """It listens over HTTP. Its upstream runs beside it and is not its child: what that costs is not counted."""
+        if self.upstream is not None:
+            with self.upstream.serving() as behind:
+                words = tuple(word.replace("{upstream}", behind.url) for word in self.words)
+                with replace(self, words=words, upstream=None).serving() as server:
+                    yield server
+            return
         if self.name == OURS:
             with rune(*self.words) as server:
                 yield server
@@ -59,6 +69,14 @@ def official_python() -> str:
     return program(folder, "python")
 
 
+@cache
+def fastmcp_python() -> str:
+    """The interpreter that has FastMCP."""
+    folder = python_venv("bench-fastmcp", f"fastmcp=={FASTMCP}", *(f"{name}=={version(name)}" for name in SHARED))
+    return program(folder, "python")
+
+
+_PYTHONS: Final[Mapping[str, Callable[[], str]]] = {OFFICIAL: official_python, PROXY: fastmcp_python}
 _PEER: Final = "bench/peers/official.py"
 _MANY: Final = {"TOOLS": "500"}
 
@@ -73,3 +91,6 @@ OFFICIAL_MANY: Final = Contender(OFFICIAL, (_PEER, "{port}", "stateless-json"), 
 LEAN_ASGI: Final = Contender(LEAN, ("-m", "bench.limit.asgi", "{port}"))
 LEAN_PROTOCOL: Final = Contender(FLOOR, ("-m", "bench.limit.protocol", "{port}"))
 LEAN_STDIO: Final = Contender(LEAN, ("-m", "bench.limit.stdio"))
+RUNE_HOP: Final = Contender(OURS, ("{upstream}",), upstream=LEAN_PROTOCOL)
+RUNE_HOP_STDIO: Final = Contender(OURS, ("--", sys.executable, "-m", "bench.limit.stdio"))
+PROXY_HOP: Final = Contender(PROXY, ("bench/peers/proxy.py", "{port}", "{upstream}"), upstream=LEAN_PROTOCOL)

@@ -12,6 +12,8 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 from msgspec.json import Decoder, Encoder
 
+from bench.load.messages import PAGE
+
 T = TypeVar("T")
 
 MODERN: Final = "2026-07-28"
@@ -74,6 +76,10 @@ async def echo(text: str) -> str:
     return text
 
 
+async def page(text: str) -> str:
+    return text.ljust(PAGE, "-")
+
+
 class Tool:
     __slots__ = ("decode", "function")
 
@@ -87,16 +93,23 @@ decode_call = Decoder(Call).decode
 decode_meta = Decoder(OnlyMeta).decode
 encode = Encoder().encode
 
-TOOLS: Final = {"echo": Tool(echo, EchoArguments)}
+TOOLS: Final = {"echo": Tool(echo, EchoArguments), "page": Tool(page, EchoArguments)}
+SCHEMA: Final = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}
 LIST: Final = encode(
     {
         "tools": [
-            {
-                "name": "echo",
-                "description": "Echo the text.",
-                "inputSchema": {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]},
-            }
+            {"name": "echo", "description": "Echo the text.", "inputSchema": SCHEMA},
+            {"name": "page", "description": "The text and a megabyte behind it.", "inputSchema": SCHEMA},
         ],
+        "resultType": "complete",
+        "ttlMs": 0,
+        "cacheScope": "private",
+    }
+)
+DISCOVERED: Final = encode(
+    {
+        "supportedVersions": [MODERN],
+        "capabilities": {"tools": {}},
         "resultType": "complete",
         "ttlMs": 0,
         "cacheScope": "private",
@@ -192,6 +205,8 @@ def other(request: Envelope) -> Answer:
         return 200, result(request, HELLO), session
     if request.method == "tools/list":
         return 200, result(request, LIST), None
+    if request.method == "server/discover":
+        return 200, result(request, DISCOVERED), None
     if request.method == "ping":
         return 200, result(request, b"{}"), None
     if request.id is UNSET:

@@ -11,8 +11,10 @@ LEGACY: Final = "2025-11-25"
 MODERN: Final = "2026-07-28"
 ERAS: Final = ("modern", "legacy", "stateless")
 """`legacy` opens a session, `stateless` is the same wire without the handshake."""
-METHODS: Final = {"call": "tools/call", "list": "tools/list", "ping": "ping"}
-TOOL: Final = "echo"
+METHODS: Final = {"call": "tools/call", "page": "tools/call", "list": "tools/list", "ping": "ping"}
+TOOLS: Final = {"call": "echo", "page": "page"}
+PAGE: Final = 1 << 20
+"""Characters that a `page` answers with: the text that was sent, and as much behind it as is missing."""
 
 _INFO: Final = '{"name":"bench","version":"1"}'
 _META: Final = (
@@ -51,8 +53,8 @@ class Messages:
 
     def request(self, number: int) -> bytes:
         members = []
-        if self.method == "call":
-            members.append(f'"name":"{TOOL}","arguments":{{"text":"{self.text(number)}"}}')
+        if self.method in TOOLS:
+            members.append(f'"name":"{TOOLS[self.method]}","arguments":{{"text":"{self.text(number)}"}}')
         if self.era == "modern":
             members.append(_META)
         params = ",".join(members)
@@ -62,7 +64,7 @@ class Messages:
         """What a request carries over HTTP besides the headers that all POSTs have."""
         if self.era != "modern":
             return f"Mcp-Protocol-Version: {LEGACY}\r\n"
-        name = f"Mcp-Name: {TOOL}\r\n" if self.method == "call" else ""
+        name = f"Mcp-Name: {TOOLS[self.method]}\r\n" if self.method in TOOLS else ""
         return f"Mcp-Protocol-Version: {MODERN}\r\nMcp-Method: {METHODS[self.method]}\r\n{name}"
 
     def check(self, raw: bytes, number: int) -> None:
@@ -81,8 +83,9 @@ class Messages:
         if answer["id"] != number or "result" not in answer:
             raise WrongAnswer(f"request {number}: {str(answer)[:400]}")
         result = answer["result"]
-        if self.method == "call":
-            if result.get("isError") or result["content"][0]["text"] != self.text(number):
+        if self.method in TOOLS:
+            wanted = self.text(number).ljust(PAGE, "-") if self.method == "page" else self.text(number)
+            if result.get("isError") or result["content"][0]["text"] != wanted:
                 raise WrongAnswer(f"request {number}: not the text that was sent: {str(result)[:400]}")
         elif self.method == "list":
             found = len({tool["name"] for tool in result["tools"]})
