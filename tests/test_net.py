@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import ssl
 
 import pytest
 from aiohttp import web
@@ -162,16 +161,3 @@ async def test_a_closed_outlet_opens_nothing():
     await outlet.close()
     with pytest.raises(Unavailable, match="web: closed"):
         await get(outlet, "http://127.0.0.1:1/")
-
-
-async def test_certificates_are_checked():
-    outlet = Outlet("web")
-    try:
-        await get(outlet, "http://127.0.0.1:1/")
-    except Unavailable:
-        context = outlet._session.connector._ssl
-        assert isinstance(context, ssl.SSLContext)
-        assert context.verify_mode is ssl.CERT_REQUIRED
-        assert context.check_hostname
-    finally:
-        await outlet.close()

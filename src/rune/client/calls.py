@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from itertools import count
-from typing import Any, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 import msgspec
 
@@ -18,6 +18,9 @@ from rune.errors import INTERNAL_ERROR, ProtocolError, TimedOut, Unavailable
 from rune.protocol import jsonrpc
 from rune.protocol.jsonrpc import Envelope
 from rune.request import Note, Request
+
+if TYPE_CHECKING:
+    from rune.net import Response
 
 log = logging.getLogger("rune.client")
 
@@ -83,7 +86,7 @@ class Call:
         self.request: Request | None = None
         self.key: str | None = None
         self.headers: Mapping[str, str] = {}
-        self.answered: Mapping[str, str] = {}
+        self.answered: Response | None = None
         self.silent = False
         self.over = False
         self.asking: Asking | None = None

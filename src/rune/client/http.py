@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Final
-
-import aiohttp
 
 from rune.client.calls import PROOFS, Auth, Call, Inbox, Lost, Refused, Wire, read_error, under
 from rune.errors import NeedsAuth, ProtocolError, RuneError, TimedOut, Unavailable
-from rune.net import Limits, Outlet, Policy, anywhere
+from rune.net import Cut, Limits, Outlet, Policy, Prepared, Response, anywhere
+from rune.errors import NeedsAuth, ProtocolError, RuneError, TimedOut, Unavailable
+from rune.net import Cut, Limits, Outlet, Policy, Prepared, Response, anywhere
 from rune.protocol import jsonrpc
 from rune.protocol.jsonrpc import Envelope
 from rune.wires.sse import Event, Parser
 
 log = logging.getLogger("rune.client")
 
+CALL: Final = "tools/call"
 JSON: Final = "application/json"
 EVENTS: Final = "text/event-stream"
 POST_TIMEOUT: Final = 5.0
@@ -55,6 +56,7 @@ class Http:
         self._inbox: Inbox = lambda envelope, call: None
         self._posts: set[asyncio.Task[None]] = set()
         self._on_lost: Callable[[], None] = lambda: None
+        self._prepared: tuple[dict[str, str], Prepared] | None = None
 
     async def open(self, inbox: Inbox, on_lost: Callable[[], None]) -> None:
         self._inbox, self._on_lost = inbox, on_lost
@@ -69,46 +71,75 @@ class Http:
 
     async def exchange(self, call: Call) -> Envelope:
         try:
-            async with asyncio.timeout_at(call.deadline):
-                return await self._exchange(call)
+            return await self._exchange(call)
         except TimeoutError:
             raise TimedOut(f"{self.name}: no answer to {call.method} in time") from None
+        except Cut as cut:
+            raise Lost(str(cut)) from None
+
+    async def _send(
+        self,
+        prepared: Prepared,
+        headers: Mapping[str, str],
+        data: bytes | None = None,
+        deadline: float | None = None,
+        repeatable: bool = False,
+    ) -> Response:
+        """One exchange, with what proves who we are; refused, it is made again if there is more to prove with."""
+        auth, send = self._auth, self._outlet.exchange
+        if auth is None:
+            return await send(prepared, headers, data, deadline=deadline, repeatable=repeatable)
+        for left in reversed(range(PROOFS)):
+            async with asyncio.timeout_at(deadline):
+                proof = await auth.headers(prepared.method, self.url)
+            response = await send(prepared, under(headers, proof), data, deadline=deadline, repeatable=repeatable)
+            if response.status not in (401, 403) or not left:
+                return response
+            try:
+                async with asyncio.timeout_at(deadline):
+                    again = await auth.refused(proof, response.status, response.headers)
+            except BaseException:
+                response.close()
+                raise
+            if not again:
+                return response
+            response.close()
+        raise AssertionError("the last try returns or raises")
 
     @asynccontextmanager
     async def _request(
         self, method: str, headers: Mapping[str, str], data: bytes | None = None
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """One exchange, with what proves who we are; refused, it is made again if there is more to prove with."""
-        auth = self._auth
-        for left in reversed(range(PROOFS)):
-            proof = {} if auth is None else await auth.headers(method, self.url)
-            async with self._outlet.request(
-                method, self.url, headers=under(headers, proof) if proof else headers, data=data
-            ) as response:
-                if auth is None or response.status not in (401, 403) or not left:
-                    yield response
-                    return
-                if not await auth.refused(proof, response.status, response.headers):
-                    yield response
-                    return
+    ) -> AsyncIterator[Response]:
+        """One exchange beside the calls, for one block."""
+        response = await self._send(self._outlet.prepare(method, self.url, headers), {}, data)
+        try:
+            yield response
+        finally:
+            response.close()
 
     async def _exchange(self, call: Call) -> Envelope:
-        headers = {
-            "Content-Type": JSON, "Accept": f"{JSON}, {EVENTS}", "Accept-Encoding": "identity",
-            **self.headers, **call.headers,
-        }  # fmt: skip
-        async with self._request("POST", headers, call.frame) as response:
-            call.answered = response.headers
+        response = await self._send(self._post(), call.headers, call.frame, call.deadline, call.method != CALL)
+        try:
+            call.answered = response
             if response.status != 200:
                 raise await self._refusal(response)
-            if response.content_type == EVENTS:
-                resume = Resume()
-                envelope = await self._events(response, call, resume)
-            else:
+            if response.content_type != EVENTS:
                 return self._answer(await self._outlet.body(response), call)
+            resume = Resume()
+            envelope = await self._events(response, call, resume)
+        finally:
+            response.close()
         while envelope is None:
-            envelope = await self._resume(call, resume)
+            async with asyncio.timeout_at(call.deadline):
+                envelope = await self._resume(call, resume)
         return envelope
+
+    def _post(self) -> Prepared:
+        """What all POSTs of calls have in common; it changes with what the era wants to be said in headers."""
+        if self._prepared is None or self._prepared[0] != self.headers:
+            headers = {"Content-Type": JSON, "Accept": f"{JSON}, {EVENTS}", **self.headers}
+            self._prepared = dict(self.headers), self._outlet.prepare("POST", self.url, headers)
+        return self._prepared[1]
 
     def _answer(self, body: bytes, call: Call) -> Envelope:
         """The response in a JSON body; a server of the batching revision may have put it into an array."""
@@ -132,34 +163,34 @@ class Http:
         # An error before the request was understood has no id, and a POST has only one request.
         return envelope if envelope.id == call.id or (envelope.id is None and envelope.error) else None
 
-    async def _events(self, response: aiohttp.ClientResponse, call: Call | None, resume: Resume) -> Envelope | None:
+    async def _events(self, response: Response, call: Call | None, resume: Resume) -> Envelope | None:
         """Read a stream until the response comes; None when it ends before."""
-        async with aclosing(self._read(response, resume)) as events:
-            async for event in events:
-                if event.event != "message" or not event.data:
-                    continue
-                try:
-                    envelope = self._sort(jsonrpc.read(event.data), call)
-                except jsonrpc.Malformed as error:
-                    log.warning("%s: an event that is no JSON-RPC: %s", self.name, error)
-                    continue
-                if envelope is not None:
-                    return envelope
-        return None
-
-    async def _read(self, response: aiohttp.ClientResponse, resume: Resume) -> AsyncGenerator[Event]:
         parser = Parser(max_event=self._outlet.limits.event)
         try:
-            async for data in response.content.iter_any():
+            while data := await response.some():
                 events = parser.feed(data)
                 resume.note(parser)
                 for event in events:
-                    yield event
-        except aiohttp.ClientPayloadError:
-            # The stream was cut; whether it can go on elsewhere is decided by who reads it.
-            return
+                    envelope = self._event(event, call)
+                    if envelope is not None:
+                        return envelope
+        except Cut:
+            # Whether it can go on elsewhere is decided by who reads it.
+            return None
+        except Unavailable as error:
+            raise Lost(str(error)) from None
         except RuneError as error:
             raise Lost(f"{self.name}: {error}") from None
+        return None
+
+    def _event(self, event: Event, call: Call | None) -> Envelope | None:
+        if event.event != "message" or not event.data:
+            return None
+        try:
+            return self._sort(jsonrpc.read(event.data), call)
+        except jsonrpc.Malformed as error:
+            log.warning("%s: an event that is no JSON-RPC: %s", self.name, error)
+            return None
 
     async def _resume(self, call: Call, resume: Resume) -> Envelope | None:
         """Old servers may end the stream of a call early and go on with it on a GET (polling)."""
@@ -177,7 +208,7 @@ class Http:
 
     def _get_headers(self, resume: Resume) -> dict[str, str]:
         last = {"Last-Event-ID": resume.last} if resume.last else {}
-        return {"Accept": EVENTS, "Accept-Encoding": "identity", **self.headers, **last}
+        return {"Accept": EVENTS, **self.headers, **last}
 
     async def listen(self, opened: Callable[[], object]) -> None:
         """The GET stream of an old server, opened again when it ends."""
@@ -221,7 +252,7 @@ class Http:
         except (TimeoutError, Unavailable, TimedOut, NeedsAuth) as error:
             log.debug("%s: a %s was not delivered: %s", self.name, method, error)
 
-    async def _refusal(self, response: aiohttp.ClientResponse) -> Refused | NeedsAuth:
+    async def _refusal(self, response: Response) -> Refused | NeedsAuth:
         body = await self._outlet.body(response, ERROR_BODY)
         status = response.status
         if status == 401 or (status == 403 and "insufficient_scope" in response.headers.get("WWW-Authenticate", "")):

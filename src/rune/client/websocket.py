@@ -11,7 +11,8 @@ import aiohttp
 from rune.client.calls import PROOFS, Auth, Wire
 from rune.client.duplex import Duplex
 from rune.errors import NeedsAuth, Unavailable
-from rune.net import Limits, Outlet, Policy, anywhere
+from rune.net import Limits, Policy, anywhere
+from rune.net.websocket import WebSockets
 
 HIGH_WATER: Final = 4 << 20
 CLOSE_TIMEOUT: Final = 2.0
@@ -27,7 +28,7 @@ def websocket(
     auth: Auth | None = None,
 ) -> Callable[[], Wire]:
     """How to reach a server at a ws:// or wss:// URL: each call gives a new connection, not yet open."""
-    return lambda: Duplex(Socket(url, Outlet(name, headers=headers, limits=limits, policy=policy), auth))
+    return lambda: Duplex(Socket(url, WebSockets(name, headers=headers, limits=limits, policy=policy), auth))
 
 
 class Socket:
@@ -35,7 +36,7 @@ class Socket:
 
     last_words: list[str] = []
 
-    def __init__(self, url: str, outlet: Outlet, auth: Auth | None = None) -> None:
+    def __init__(self, url: str, outlet: WebSockets, auth: Auth | None = None) -> None:
         self.name = outlet.name
         self._url = url
         self._outlet = outlet
@@ -64,7 +65,7 @@ class Socket:
         for left in reversed(range(PROOFS)):
             proof = {} if self._auth is None else await self._auth.headers("GET", self._url)
             try:
-                return await self._outlet.websocket(self._url, protocols=("mcp",), headers=proof)
+                return await self._outlet.connect(self._url, protocols=("mcp",), headers=proof)
             except Unavailable as error:
                 refusal = error.__cause__
                 if not isinstance(refusal, aiohttp.WSServerHandshakeError) or refusal.status not in (401, 403):

@@ -101,7 +101,7 @@ class Legacy:
             self.discovered["capabilities"]["extensions"] = extensions
         self._questions.revision = revision
         if wire.http:
-            session = call.answered.get(SESSION)
+            session = None if call.answered is None else call.answered.headers.get(SESSION)
             if session:
                 wire.headers[SESSION] = session
             if revision >= "2025-06-18":

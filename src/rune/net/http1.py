@@ -1,0 +1,318 @@
+"""One HTTP/1.1 connection that is kept: a request goes out, its answer comes in, then the next.
+
+It is strict. What two readers could read differently is refused, and bytes that nobody asked for end the connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from typing import Final, cast
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+from rune.errors import RuneError, Unavailable
+from rune.net.policy import Limits
+from rune.net.response import PACKED, Cut, Response
+
+HIGH_WATER: Final = 256 * 1024
+"""Bytes of a stream that wait for their reader before no more are read."""
+TOGETHER: Final = 64 * 1024
+"""Head and body of a request go out as one piece up to this size."""
+EVENTS: Final = b"text/event-stream"
+
+_ONCE: Final = frozenset({b"content-length", b"transfer-encoding", b"content-type", b"content-encoding", b"location"})
+_TIMEOUT: Final = re.compile(rb"timeout=(\d{1,6})")
+
+
+class Connection(asyncio.Protocol):
+    """`on_free` is told when it can take the next request, `on_lost` once that it is gone."""
+
+    __slots__ = (
+        "_answered", "_bound", "_broken", "_complete", "_fault", "_fields", "_future", "_interim", "_keep", "_left",
+        "_limits", "_loop", "_on_free", "_on_lost", "_parser", "_paused", "_quiet", "_response", "_timer",
+        "_transport", "_until_close", "busy", "idle_since", "lifetime", "lost", "name", "used",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        name: str,
+        limits: Limits,
+        on_free: Callable[[Connection], None],
+        on_lost: Callable[[Connection], None],
+    ) -> None:
+        self.name = name
+        self._limits = limits
+        self._on_free = on_free
+        self._on_lost = on_lost
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._parser: HttpResponseParser | None = HttpResponseParser(self)
+        self._future: asyncio.Future[Response] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._response: Response | None = None
+        self._fault: RuneError | None = None
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._quiet = self._left = self._bound = 0
+        self._answered = self._interim = self._complete = self._keep = self._until_close = self._paused = False
+        self.busy = False
+        self.lost = False
+        self.used = False
+        self.idle_since = 0.0
+        self.lifetime = limits.idle
+
+    # --- for the pool ---
+
+    @property
+    def usable(self) -> bool:
+        """Whether the next request can go out on it."""
+        return not (self.busy or self.lost or self._transport is None or self._transport.is_closing())
+
+    def fileno(self) -> int:
+        """For a look at what the loop has not seen yet."""
+        assert self._transport is not None, "a connection in the pool is open"
+        return cast(int, self._transport.get_extra_info("socket").fileno())
+
+    def send(self, head: bytes, body: bytes, deadline: float | None) -> asyncio.Future[Response]:
+        """One request; the future is its answer. When `deadline` is over, it or the rest of it is a TimeoutError."""
+        assert self._transport is not None, "only a usable connection is sent on"
+        self.busy = True
+        self._answered = self._complete = self._until_close = False
+        self._fields = []
+        self._quiet = 0
+        future = self._future = self._loop.create_future()
+        if deadline is not None:
+            self._timer = self._loop.call_at(deadline, self._expire)
+        if len(body) <= TOGETHER:
+            self._transport.write(head + body)
+        else:
+            self._transport.writelines((head, body))
+        return future
+
+    def drop(self) -> None:
+        """End it at once, whatever is on its way: nobody waits for it any more."""
+        self._settle()
+        if self._transport is not None:
+            self._transport.abort()
+        self._leave()
+
+    def cut(self, why: str) -> None:
+        """End it at once, and tell the one who waits why."""
+        if self.busy:
+            self._fail(Cut(f"{self.name}: {why}", answered=self._answered))
+        else:
+            self.drop()
+
+    def resume(self) -> None:
+        """The reader of a stream has caught up."""
+        if self._paused and self._transport is not None and not self._transport.is_closing():
+            self._paused = False
+            self._transport.resume_reading()
+
+    def _expire(self) -> None:
+        self._fail(TimeoutError("no answer in time"))
+
+    def _settle(self) -> tuple[asyncio.Future[Response] | None, Response | None]:
+        """The exchange is over: who waits for its answer, and the answer. Nothing of them is kept."""
+        future, response = self._future, self._response
+        self._future = self._response = None
+        self.busy = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        return future, response
+
+    def _leave(self) -> None:
+        if not self.lost:
+            self.lost = True
+            self._on_lost(self)
+
+    def _fail(self, error: BaseException) -> None:
+        """The exchange ends without its answer, or without the rest of it, and the connection with it."""
+        future, response = self._settle()
+        if future is not None and not future.done():
+            future.set_exception(error)
+        elif response is not None:
+            response.end(error)
+        if self._transport is not None:
+            self._transport.abort()
+        self._leave()
+
+    # --- for the loop ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self._left:
+            self._more(data)
+            return
+        parser = self._parser
+        if not self.busy or parser is None:
+            # An answer that nobody has asked for would be taken for that to the next request.
+            self.drop()
+            return
+        self._answered = True
+        self._quiet += len(data)
+        try:
+            parser.feed_data(data)
+        except (HttpParserError, HttpParserUpgrade) as error:
+            self._keep = False
+            if not self._complete:
+                text = "it changes the protocol" if isinstance(error, HttpParserUpgrade) else error
+                fault = self._fault or Unavailable(f"{self.name}: not a valid HTTP answer: {text}")
+                self._fail(fault)
+                return
+        if self._complete:
+            self._finish()
+        else:
+            self._waited(self._response)
+
+    def _waited(self, response: Response | None) -> None:
+        """What there is now is not all."""
+        if self._quiet > self._limits.header:
+            self._fail(Unavailable(f"{self.name}: not a valid HTTP answer: {self._quiet} bytes and still no body"))
+        elif response is not None:
+            if b"content-length" in response.named:
+                # The rest needs no parser, which would copy it.
+                self._left = int(response.named[b"content-length"]) - response.held
+            self._moved(response)
+
+    def _more(self, data: bytes) -> None:
+        """The rest of a body whose length is known."""
+        response = self._response
+        if response is None:
+            return
+        if len(data) > self._left:
+            self._keep = False
+            data = data[: self._left]
+        self._left -= len(data)
+        response.add(data)
+        if not self._left:
+            self._parser = HttpResponseParser(self)
+            self._finish()
+        else:
+            self._moved(response)
+
+    def _moved(self, response: Response) -> None:
+        """Hand out what has come of a stream; hold back the sender of more than its reader takes."""
+        if response.held > self._bound:
+            if self._future is not None and not self._future.done():
+                self._future.set_result(response)
+            if not self._paused and self._transport is not None:
+                self._paused = True
+                self._transport.pause_reading()
+        response.wake()
+
+    def _finish(self) -> None:
+        """The answer is complete: the connection is free for the next one, unless somebody has had enough of it."""
+        future, response = self._settle()
+        transport = self._transport
+        assert response is not None and future is not None, "there is an answer, and somebody has asked for it"
+        self.used = True
+        if self._keep and transport is not None and not transport.is_closing() and not self._unsent(transport):
+            self._on_free(self)
+        else:
+            if transport is not None:
+                transport.abort()
+            self._leave()
+        response.end()
+        if not future.done():
+            future.set_result(response)
+
+    def _unsent(self, transport: asyncio.Transport) -> bool:
+        """Whether the answer was there before the whole request had left: the rest of it would follow."""
+        return transport.get_write_buffer_size() > 0
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._parser = None
+        if self.busy:
+            if self._until_close and exc is None and self._response is not None:
+                self._keep = False
+                self._finish()
+            else:
+                self._fail(Cut(f"{self.name}: the connection was lost", answered=self._answered))
+        self._transport = None
+        self._leave()
+
+    # --- for the parser ---
+
+    def on_message_begin(self) -> None:
+        if self._complete:
+            raise ValueError("more than one answer")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._response is None:
+            self._fields.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        parser, fields = self._parser, self._fields
+        assert parser is not None, "it is the parser that calls"
+        status = parser.get_status_code()
+        if self._quiet > self._limits.header and sum(map(len, map(b"".join, fields))) > self._limits.header:
+            self._refuse(f"a head of more than {self._limits.header} bytes")
+        if status < 200:
+            self._interim = True
+            return
+        named = {name.lower(): value for name, value in fields}
+        coding = named.get(b"transfer-encoding")
+        if len(named) != len(fields):
+            self._refuse_twice(fields)
+        if coding is not None and (
+            b"content-length" in named or coding.strip().lower() != b"chunked" or parser.get_http_version() != "1.1"
+        ):
+            self._refuse(f"transfer-encoding {coding.decode('latin-1')}")
+        self._head(Response(self, status, fields, named), parser.should_keep_alive())
+
+    def _head(self, response: Response, keep: bool) -> None:
+        """The head is complete: what follows is a stream that is read as it comes, or is waited for."""
+        named = response.named
+        encoding = named.get(b"content-encoding")
+        if encoding is not None and encoding.strip().lower() not in PACKED | {b"identity", b""}:
+            self._refuse(f"content-encoding {encoding.decode('latin-1')}")
+        length = response.content_length
+        streams = response.status != 200 or named.get(b"content-type", b"")[:17].lower() == EVENTS
+        if not streams and length is not None and length > self._limits.body:
+            self._overflow()
+        self._keep = keep
+        self._until_close = length is None and b"transfer-encoding" not in named
+        self._bound = HIGH_WATER if streams else self._limits.body
+        self._response = response
+        if b"keep-alive" in named and not self.used:
+            found = _TIMEOUT.search(named[b"keep-alive"])
+            # A second less than the server promises: the request has to arrive there in time.
+            self.lifetime = min(self.lifetime, max(int(found[1]) - 1, 0)) if found else self.lifetime
+        if streams and self._future is not None and not self._future.done():
+            self._future.set_result(response)
+
+    def on_body(self, data: bytes) -> None:
+        self._quiet = 0
+        response = self._response
+        assert response is not None, "a body follows a head"
+        response.add(data)
+        if response.held > self._bound and self._bound != HIGH_WATER:
+            self._overflow()
+
+    def on_message_complete(self) -> None:
+        if self._interim:
+            self._interim = False
+            self._fields = []
+        else:
+            self._complete = True
+
+    def _overflow(self) -> None:
+        self._fault = Unavailable(f"{self.name}: the answer is longer than {self._limits.body} bytes")
+        raise self._fault
+
+    def _refuse(self, what: str) -> None:
+        self._fault = Unavailable(f"{self.name}: not a valid HTTP answer: {what}")
+        raise self._fault
+
+    def _refuse_twice(self, fields: list[tuple[bytes, bytes]]) -> None:
+        seen: set[bytes] = set()
+        for name, _ in fields:
+            name = name.lower()
+            if name in seen and name in _ONCE:
+                self._refuse(f"{name.decode()} is there twice")
+            seen.add(name)
