@@ -11,8 +11,6 @@ from typing import Final
 from rune.client.calls import PROOFS, Auth, Call, Inbox, Lost, Refused, Wire, read_error, under
 from rune.errors import NeedsAuth, ProtocolError, RuneError, TimedOut, Unavailable
 from rune.net import Cut, Limits, Outlet, Policy, Prepared, Response, anywhere
-from rune.errors import NeedsAuth, ProtocolError, RuneError, TimedOut, Unavailable
-from rune.net import Cut, Limits, Outlet, Policy, Prepared, Response, anywhere
 from rune.protocol import jsonrpc
 from rune.protocol.jsonrpc import Envelope
 from rune.wires.sse import Event, Parser

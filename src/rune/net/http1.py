@@ -250,8 +250,9 @@ class Connection(asyncio.Protocol):
         parser, fields = self._parser, self._fields
         assert parser is not None, "it is the parser that calls"
         status = parser.get_status_code()
-        if self._quiet > self._limits.header and sum(map(len, map(b"".join, fields))) > self._limits.header:
-            self._refuse(f"a head of more than {self._limits.header} bytes")
+        limit = self._limits.header
+        if self._quiet > limit and sum(len(name) + len(value) + 4 for name, value in fields) > limit:
+            self._refuse(f"a head of more than {limit} bytes")
         if status < 200:
             self._interim = True
             return

@@ -69,7 +69,7 @@ class Response:
     def headers(self) -> CIMultiDictProxy[str]:
         """All headers; names in any case, values as text."""
         if self._headers is None:
-            pairs = [(_text(name), _text(value)) for name, value in self._fields]
+            pairs = [(_text(name), _text(value).strip(" \t")) for name, value in self._fields]
             self._headers = CIMultiDictProxy(CIMultiDict(pairs))
         return self._headers
 
