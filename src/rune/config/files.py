@@ -35,6 +35,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 _TABLES: Final = ("server", "sources", "profiles")
 _WHERE: Final = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<path>[^`]*)`)?$", re.DOTALL)
 _TOML_ERROR: Final = re.compile(r"(.*) \(at line (\d+), column (\d+)\)", re.DOTALL)
+_AT_THE_END: Final = " (at end of document)"
 _STEP: Final = re.compile(r"\.([^.\[]+)|\[(\d+)\]")
 
 
@@ -67,7 +68,7 @@ class Document:
         try:
             self.value, self.lines = _parse(text, path.suffix)
         except (tomllib.TOMLDecodeError, json.JSONDecodeError) as error:
-            raise ConfigError(_syntax(path, error), hint="correct the syntax there") from None
+            raise ConfigError(_syntax(path, text, error), hint="correct the syntax there") from None
         except RecursionError:
             raise ConfigError(f"{path}: nested too deeply", hint="a config is a few tables deep") from None
 
@@ -272,10 +273,12 @@ def _parse(text: str, suffix: str) -> tuple[Any, Lines]:
     return tomllib.loads(text), toml_lines(text)
 
 
-def _syntax(path: Path, error: tomllib.TOMLDecodeError | json.JSONDecodeError) -> str:
+def _syntax(path: Path, text: str, error: tomllib.TOMLDecodeError | json.JSONDecodeError) -> str:
     if isinstance(error, json.JSONDecodeError):
         return f"{path}:{error.lineno}: {_lower(error.msg)} (column {error.colno})"
     match = _TOML_ERROR.fullmatch(str(error))
+    if str(error).endswith(_AT_THE_END):
+        return f"{path}:{text.rstrip().count(chr(10)) + 1}: {_lower(str(error))}"
     return f"{path}:{match[2]}: {_lower(match[1])} (column {match[3]})" if match else f"{path}: {_lower(str(error))}"
 
 
