@@ -49,7 +49,14 @@ class Mount:
 class View:
     """What one caller sees: names to targets, and the encoded pages of the lists. Built whole, replaced whole."""
 
-    def __init__(self, mounts: Sequence[Mount], catalogs: Sequence[Catalog | None], page_size: int, seal: Seal) -> None:
+    def __init__(
+        self,
+        mounts: Sequence[Mount],
+        catalogs: Sequence[Catalog | None],
+        page_size: int,
+        seal: Seal,
+        purpose: str = "cursor",
+    ) -> None:
         self.catalogs = tuple(catalogs)
         self.expires = 0.0
         self.lasts = 0.0
@@ -67,6 +74,7 @@ class View:
         self._pages: dict[tuple[str, int], Result] = {}
         self._page_size = page_size
         self._seal = seal
+        self._purpose = purpose
         present = [(mount, catalog) for mount, catalog in zip(mounts, catalogs, strict=True) if catalog is not None]
         for mount, catalog in present:
             self._add(mount, catalog)
@@ -142,12 +150,12 @@ class View:
             "cacheScope": self.scope,
         }
         if end < len(items):
-            value["nextCursor"] = self._seal.sign("cursor", f"{members}:{end}:{items[end - 1][0]}")
+            value["nextCursor"] = self._seal.sign(self._purpose, f"{members}:{end}:{items[end - 1][0]}")
         return Result(_encode(value), memo={})
 
     def _start(self, members: str, cursor: str) -> int:
         """Where a page starts: after the name it was cut at, so that a list that changed in between loses nothing."""
-        text = self._seal.verify("cursor", cursor)
+        text = self._seal.verify(self._purpose, cursor)
         kind, _, rest = (text or "").partition(":")
         if kind != members:
             raise ProtocolError(INVALID_PARAMS, "invalid cursor", hint="start again without a cursor")
@@ -177,6 +185,7 @@ class Router:
         self._seal = seal
         self._page_size = page_size
         self._profile = profile
+        self._purpose = "cursor" if profile is None else f"cursor/{profile.name}"
         self._views: dict[str, View] = {}
         self._looks: dict[str, Look] = {}
         self._missing: dict[str, str] = {}
@@ -255,7 +264,7 @@ class Router:
         key = self._key(request)
         view = self._views.get(key)
         if view is None or any(old is not new for old, new in zip(view.catalogs, catalogs, strict=True)):
-            view = View(self.mounts, catalogs, self._page_size, self._seal)
+            view = self._view(catalogs)
             if len(self._views) >= 1024:
                 self._views.pop(next(iter(self._views)))
             self._views[key] = view
@@ -275,8 +284,11 @@ class Router:
         catalogs = [answer.result() if answer.done() and not answer.cancelled() else None for answer in look.answers]
         catalogs = [catalog if catalog is None or own or catalog.scope == "public" else None for catalog in catalogs]
         if look.early is None or any(old is not new for old, new in zip(look.early.catalogs, catalogs, strict=True)):
-            look.early = View(self.mounts, catalogs, self._page_size, self._seal)
+            look.early = self._view(catalogs)
         return look.early
+
+    def _view(self, catalogs: Sequence[Catalog | None]) -> View:
+        return View(self.mounts, catalogs, self._page_size, self._seal, self._purpose)
 
     async def _catalog(self, mount: Mount, request: Request) -> Catalog | None:
         """A source that cannot say what it offers never hides the others; doctor and the log say why."""

@@ -219,9 +219,9 @@ class SseLink:
         self.endpoint = ""
 
     @classmethod
-    async def open(cls, base: str) -> SseLink:
+    async def open(cls, base: str, path: str = "/sse") -> SseLink:
         session = aiohttp.ClientSession()
-        response = await session.get(f"{base}/sse", headers={"accept": "text/event-stream"})
+        response = await session.get(f"{base}{path}", headers={"accept": "text/event-stream"})
         link = cls(session, response, base)
         event, _, data = await anext(link._events)
         assert event == "endpoint"
