@@ -87,6 +87,19 @@ def test_http_prints_the_url_a_snippet_and_what_works_next(rune: Rune, start: St
     assert "Traceback" not in err
 
 
+def test_profiles_are_printed(start: Start, folder: Path) -> None:
+    (folder / "rune.toml").write_text('[sources.a]\npython = "tools.py"\n[profiles.review]\ntools = ["a_*"]\n')
+    process = start("serve", "--port", "0")
+    process.line(), process.line()
+    url = process.line().strip()
+    assert process.line().strip() == f"{url}/review"
+    assert process.stop()[0] == 0
+    process = start("serve", "--port", "0", "--json")
+    told = json.loads(process.line())
+    assert told["profiles"] == {"review": f"{told['url']}/review"}
+    assert process.stop()[0] == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_serve_json_is_one_line(start: Start, folder: Path, number: int) -> None:
     (folder / "rune.toml").write_text('[server]\nport = 0\nname = "house"\n[sources.a]\npython = "tools.py"\n')

@@ -156,6 +156,15 @@ def test_check(rune: Rune, folder: Path) -> None:
     ran = rune("check", "--json")
     assert ran.json["ok"] is True
     assert ran.json["sources"][0]["origin"] == "rune.toml:1"
+    with (folder / "rune.toml").open("a") as file:
+        file.write('[profiles.review]\ntools = ["mine_a*", "x"]\nprompts = ["p"]\n[profiles.empty]\n')
+    ran = rune("check")
+    assert ran.out.splitlines()[1:] == [
+        "review\tprofile\t/mcp/review\ttools mine_a* x; prompts p", "empty\tprofile\t/mcp/empty\tnothing",
+    ]  # fmt: skip
+    assert ran.err == "rune.toml: ok, 1 source, 2 profiles\n"
+    shown = rune("check", "--json").json["profiles"]
+    assert shown["review"] == {"tools": ["mine_a*", "x"], "prompts": ["p"], "resources": []}
     (folder / "rune.toml").write_text("[server]\nprot = 1\n")
     ran = rune("check")
     assert (ran.status, ran.err) == (1, 'rune.toml:2: unknown key "prot" in [server]\n  fix: did you mean "port"?\n')

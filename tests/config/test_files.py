@@ -235,3 +235,28 @@ def test_errors_of_mcp_json_name_file_and_line(tmp_path: Path, text: str, line: 
 )
 def test_names_made_from_anything(text: str, name: str) -> None:
     assert plain_name(text) == name
+
+
+def test_profiles(tmp_path: Path) -> None:
+    config = toml(tmp_path, '[profiles.review]\ntools = ["gh_*", "${PORT}"]\nresources = ["db://*"]\n[profiles.none]\n')
+    assert config.profiles["review"].tools == ("gh_*", "8123")
+    assert (config.profiles["review"].prompts, config.profiles["review"].resources) == ((), ("db://*",))
+    assert config.profiles["none"].tools == ()
+    assert list(config.profiles) == ["review", "none"]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message", "hint"),
+    [
+        ("[profile.a]\n", 1, 'unknown key "profile"', 'did you mean "profiles"?'),
+        ("[profiles.a]\ntool = []", 2, 'unknown key "tool" in [profiles.a]', 'did you mean "tools"?'),
+        ('[profiles."A b"]\n', 1, 'profile name "A b" is not 1 to 24 of', "[profiles.a-b]"),
+        ('[profiles.a]\ntools = "x"', 2, "profiles.a.tools: expected array, got str", ""),
+        ("profiles = 3", 1, "profiles must be a table", ""),
+    ],
+)
+def test_errors_in_profiles(tmp_path: Path, text: str, line: int, message: str, hint: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        toml(tmp_path, text)
+    assert caught.value.message.startswith(f"{tmp_path / 'rune.toml'}:{line}: {message}")
+    assert hint in (caught.value.hint or "")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
+import msgspec
 
 from rune.cli import screen
 from rune.cli.options import configured, served
@@ -13,7 +15,7 @@ from rune.cli.options import configured, served
 @click.command()
 @served
 def check(targets: tuple[str, ...], file: Path | None, as_json: bool) -> None:
-    """Check a config and show its sources, without starting anything.
+    """Check a config and show its sources and profiles, without starting anything.
 
     \b
     rune check                           ./rune.toml or ./mcp.json
@@ -31,9 +33,18 @@ def check(targets: tuple[str, ...], file: Path | None, as_json: bool) -> None:
         }
         for source in config.sources
     ]
+    profiles = {name: msgspec.to_builtins(table) for name, table in config.profiles.items()}
     if as_json:
-        screen.value({"ok": True, "config": None if config.path is None else str(config.path), "sources": shown})
+        path = None if config.path is None else str(config.path)
+        screen.value({"ok": True, "config": path, "sources": shown, "profiles": profiles})
         return
     screen.rows([(entry["name"], entry["kind"], entry["prefix"] or "-", entry["what"]) for entry in shown])
+    screen.rows([(name, "profile", f"/mcp/{name}", _globs(table)) for name, table in profiles.items()])
     count = f"{len(shown)} source{'' if len(shown) == 1 else 's'}"
-    screen.err(f"{config.path or 'targets'}: ok, {count}")
+    more = f", {len(profiles)} profile{'' if len(profiles) == 1 else 's'}" if profiles else ""
+    screen.err(f"{config.path or 'targets'}: ok, {count}{more}")
+
+
+def _globs(profile: dict[str, Any]) -> str:
+    """What a profile shows, on one line."""
+    return "; ".join(f"{kind} {' '.join(globs)}" for kind, globs in profile.items() if globs) or "nothing"

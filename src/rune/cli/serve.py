@@ -133,10 +133,15 @@ def announce(config: Config, listen: Listen, port: int, call: str, *, as_json: b
     names = [source.name for source in config.sources]
     step = f"{screen.program()} {call} --url {url}"
     if as_json:
-        screen.value({"url": url, "websocket": f"ws://{place}/mcp", "sources": names, "next": step})
+        profiles = {name: f"{url}/{name}" for name in config.profiles}
+        websocket = f"ws://{place}/mcp"
+        screen.value({"url": url, "websocket": websocket, "sources": names, "profiles": profiles, "next": step})
         return
     entry = {"mcpServers": {config.server.name or "rune": {"type": "http", "url": url}}}
     screen.out(f"rune {__version__} serves {', '.join(names) or 'nothing: the config has no sources'}")
-    screen.out(f"\n  {screen.paint(url, 'bold')}\n")
+    screen.out(f"\n  {screen.paint(url, 'bold')}")
+    for name in config.profiles:
+        screen.out(f"  {screen.paint(f'{url}/{name}', 'bold')}")
+    screen.out("")
     screen.out(f"client:  {msgspec.json.encode(entry).decode()}")
     screen.out(f"next:    {screen.paint(step, 'cyan')}")
