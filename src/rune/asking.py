@@ -51,7 +51,8 @@ class Relay(Emit):
 
 
 class Asking:
-    """The questions of one running body. `request` is the one that is open now, or was the last."""
+    """The questions of one running body. `request` is the one that is open now, or was the last; `patience` the
+    seconds in which further questions join a round, for bodies that run elsewhere."""
 
     def __init__(self, request: Request) -> None:
         self.request = request
@@ -60,6 +61,7 @@ class Asking:
         self.emit = Relay(request.emit)
         self.task: asyncio.Task[Result] | None = None
         self.round = 0
+        self.patience = 0.0
         self._pending: dict[str, tuple[Mapping[str, Any], asyncio.Future[msgspec.Raw]]] = {}
         self._settled = False
         self._wake: asyncio.Future[None] | None = None
@@ -108,7 +110,10 @@ class Asking:
     def _settle_soon(self) -> None:
         """Bodies that ask several things at once do so in steps of the loop: let them finish, then make one round."""
         loop = asyncio.get_running_loop()
-        loop.call_soon(loop.call_soon, self._settle)
+        if self.patience:
+            loop.call_later(self.patience, self._settle)
+        else:
+            loop.call_soon(loop.call_soon, self._settle)
 
     def _settle(self) -> None:
         if self._pending:

@@ -30,6 +30,7 @@ from rune.source import Source
 from rune.sources.upstream.disk import Disk
 from rune.sources.upstream.gate import Terms
 from rune.store import MemoryStore, Store
+from rune.taskids import TaskIds
 from rune.tasks import Tasks
 
 if TYPE_CHECKING:
@@ -99,6 +100,9 @@ class House:
             server: Any = source
             self._names[source] = _own_name(server)
             server.name, server.tasks, server.parking = config.name, self.tasks, self.parking
+        else:
+            upstream: Any = source
+            upstream.keep_tasks(self.tasks, TaskIds(self._seal))
         self._keys[source] = key
         return source
 
@@ -208,7 +212,7 @@ def _identity(table: ServerTable, names: Sequence[Identity | None]) -> Identity:
 def _make(source: SourceConfig, parking: Parking, kept: Path | None) -> Source:
     if source.kind == "python":
         return load_server(Path(source.place), source.origin)
-    terms = Terms(source.timeout or 60.0, source.idle, source.concurrency, source.queue)
+    terms = Terms(source.timeout or 60.0, source.idle, source.concurrency, source.queue, source.protocol)
     identity = {"name": "rune", "version": __version__}
     upstream: Upstream = late("upstream")(source.name, wire_of(source), identity=identity, parking=parking, terms=terms)
     if kept is not None:

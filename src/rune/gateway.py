@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Container, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any, Self
 
 import msgspec
 
-from rune.errors import METHOD_NOT_FOUND, ProtocolError
+from rune.errors import METHOD_NOT_FOUND, NotFound, ProtocolError, RuneError
 from rune.listens import Listens, Wanted
 from rune.parking import Parking
 from rune.profile import Profile
@@ -22,7 +23,10 @@ from rune.request import Caller, Handler, Note, Request, Result
 from rune.router import Mount, Router, View
 from rune.seal import Seal
 from rune.source import EVERYTHING, Filter, Source, Target
-from rune.tasks import Tasks
+from rune.taskids import TaskIds
+from rune.tasks import Tasks, check_declared
+
+log = logging.getLogger("rune.gateway")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,7 @@ class Gateway:
         self.parking: Parking | None = None
         self.profiles: Mapping[str, Gateway] = {}
         self.reloads = False
+        self._task_ids = TaskIds(self.seal)
         self.mounts = tuple(mounts)
         self.router = Router(mounts, self.seal, page_size, profile)
         self.listens = Listens(self.sources)
@@ -254,17 +259,45 @@ class Gateway:
         return await self._chain(request)
 
     async def _task(self, request: Request) -> Result:
-        """Tasks belong to the app and its store, not to one source."""
+        """Most tasks belong to the app and its store; those that a source keeps itself are answered there."""
         if self.tasks is None:
             raise ProtocolError(METHOD_NOT_FOUND, f"unknown method {request.method}")
-        return await self.tasks.handle(request)
+        check_declared(request)
+        if request.method == "tasks/list":
+            return await self._list_tasks(request)
+        id = request.text("taskId")
+        task = self._task_ids.read(id)
+        if task is None:
+            return await self.tasks.handle(request)
+        source = next((mount.source for mount in self.mounts if mount.source.name == task.source), None)
+        if source is None or not task.belongs_to(request.caller):
+            raise NotFound(f"unknown task: {id}")
+        request.target = Target(source, task.id)
+        return await self._chain(request)
+
+    async def _list_tasks(self, request: Request) -> Result:
+        """Only clients of older revisions list their tasks. One that is gone is left out."""
+        assert self.tasks is not None, "without tasks there is no such method"
+        found = list((await self.tasks.handle(request)).value["tasks"])
+        for id in await self.tasks.ids(request.caller):
+            if self._task_ids.read(id) is None:
+                continue
+            params = {"taskId": msgspec.Raw(jsonrpc.encode(id))}
+            try:
+                found.append((await self._task(request.replace(method="tasks/get", params=params, target=None))).value)
+            except RuneError as error:
+                log.info("tasks/list: %s", error)
+        return Result.of({"tasks": sorted(found, key=lambda task: str(task.get("createdAt")))})
 
     async def _listen(self, request: Request) -> Result:
         """Pass the wish to every source; the acknowledgement names what will be honoured."""
         below = await self._wish(request)
         del request
-        tasks = Filter.of(below).tasks
-        return await self.listens.serve(below, self.tasks.listen(below) if self.tasks is not None and tasks else None)
+        ours = frozenset(id for id in Filter.of(below).tasks if self._task_ids.read(id) is None)
+        if self.tasks is None or not ours:
+            return await self.listens.serve(below, None)
+        wanted = msgspec.Raw(jsonrpc.encode(Filter(tasks=ours).wire()))
+        return await self.listens.serve(below, self.tasks.listen(below.replace(params={"notifications": wanted})))
 
     async def _wish(self, request: Request) -> Request:
         """A listen as the sources see it."""
@@ -280,7 +313,7 @@ class Gateway:
         can_subscribe = any(catalog.subscribe for catalog in known)
         tasks = set()
         if self.tasks is not None and request.declares(TASKS):
-            tasks = {id for id in wanted.tasks if await self.tasks.owned(id, request.caller)}
+            tasks = {id for id in wanted.tasks if await self._owned(id, request.caller)}
         return Filter(
             tools=wanted.tools and changes,
             prompts=wanted.prompts and changes,
@@ -288,3 +321,9 @@ class Gateway:
             uris=frozenset(uri for uri in wanted.uris if self.router.shows(uri)) if can_subscribe else frozenset(),
             tasks=frozenset(tasks),
         )
+
+    async def _owned(self, id: str, caller: Caller) -> bool:
+        task = self._task_ids.read(id)
+        if task is not None:
+            return task.belongs_to(caller)
+        return self.tasks is not None and await self.tasks.owned(id, caller)

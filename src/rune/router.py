@@ -365,7 +365,7 @@ class Router:
         """Hand a resolved request to its source."""
         target = request.target
         assert target is not None, "a request is resolved before it is routed"
-        if target.item is None:
+        if target.item is None and request.method == "resources/read":
             return self._read_anywhere(request)
         return target.source.handle(request)
 

@@ -1,7 +1,8 @@
 """Seals what leaves Rune and must come back untouched: requestState, cursors and session ids.
 
-requestState is encrypted (AES-256-GCM) and bound to the caller, the method, the params and a time; cursors and session
-ids are only signed. Both rims use it; the keys come from the Store, so that they outlive a restart where it does.
+requestState is encrypted (AES-256-GCM) and bound to the caller, the method, the params and a time; ids of tasks that
+others run are encrypted so that the same one looks the same each time (AES-SIV); cursors and session ids are only
+signed. Both rims use it; the keys come from the Store, so that they outlive a restart where it does.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ import os
 import struct
 import time
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESSIV
 
 from rune.errors import INVALID_PARAMS, ProtocolError
 from rune.store import Store
@@ -99,6 +101,21 @@ class Seal:
             raise _bad_state()
         return layers
 
+    def cover(self, purpose: str, plain: bytes) -> str:
+        """A token that hides what it holds and is the same for the same thing: for ids of others."""
+        return _text(self._first.id + _siv(self._first.secret).encrypt(plain, [purpose.encode()]))
+
+    def uncover(self, purpose: str, token: str) -> bytes | None:
+        """What one of our keys covered for this purpose, else None."""
+        data = _bytes(token)
+        key = None if data is None else self._keys.get(data[:4])
+        if data is None or key is None:
+            return None
+        try:
+            return _siv(key.secret).decrypt(data[4:], [purpose.encode()])
+        except (InvalidTag, ValueError):
+            return None
+
     def sign(self, purpose: str, value: str) -> str:
         """A readable token, `<signature>.<value in base64>`: for cursors, which hold no secret."""
         return f"{_signature(self._first, purpose, value)}.{_text(value.encode())}"
@@ -131,6 +148,12 @@ class Seal:
 
 def _new_key() -> Key:
     return Key(os.urandom(4), os.urandom(32))
+
+
+@lru_cache(64)
+def _siv(secret: bytes) -> AESSIV:
+    """A key of its own for the other cipher: one key is never used in two ways."""
+    return AESSIV(hmac.digest(secret, b"rune: ids", "sha512"))
 
 
 def _mark(key: Key, purpose: str, name: str) -> str:

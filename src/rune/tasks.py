@@ -117,7 +117,14 @@ class Running:
             self.record.questions[keys[key]] = question
         self.record.status = "input_required"
         await self._tasks.save(self)
-        return {key: await future for key, future in futures.items()}
+        try:
+            return {key: await future for key, future in futures.items()}
+        finally:
+            # Whoever asked may have gone: then nobody need answer any more.
+            for key in keys.values():
+                self.record.questions.pop(key, None)
+            if self.record.status == "input_required" and not self.record.questions:
+                self.record.status = "working"
 
     def _unique(self, key: str) -> str:
         name, number = key, 1
@@ -195,11 +202,19 @@ class Tasks:
         running.source = None if request.target is None else request.target.source
         self._running[record.id] = running
         await self.save(running)
-        await self._store.append(_index(record.subject), record.id.encode(), limit=PER_CALLER)
+        await self.remember(request.caller, record.id)
         running.job = asyncio.create_task(self._run(running, body))
         # From the first moment on another process may want something of it.
         await running.ready.wait()
         return Result.of(record.wire(whole=False), "task")
+
+    async def remember(self, caller: Caller, id: str) -> None:
+        """Note a task that another server runs, for when its owner lists all tasks."""
+        await self._store.append(_index(caller.subject), id.encode(), limit=PER_CALLER)
+
+    async def ids(self, caller: Caller) -> list[str]:
+        """The tasks of a caller, of this server and of others, the oldest first. Some may be gone."""
+        return [id.decode() for id in await self._store.range(_index(caller.subject))]
 
     async def save(self, running: Running) -> None:
         """Write a record and tell who listens, in the order of the changes."""
@@ -240,8 +255,7 @@ class Tasks:
         method = self._methods.get(request.method)
         if method is None:
             raise ProtocolError(METHOD_NOT_FOUND, f"unknown method {request.method}")
-        if not request.declares(TASKS):
-            raise missing_capability({"extensions": {TASKS: {}}})
+        check_declared(request)
         return await method(request)
 
     async def _get(self, request: Request) -> Result:
@@ -250,8 +264,7 @@ class Tasks:
 
     async def _list(self, request: Request) -> Result:
         """Legacy clients list their tasks; the extension has no such method."""
-        ids = await self._store.range(_index(request.caller.subject))
-        records = [await self._load(id.decode()) for id in ids]
+        records = [await self._load(id) for id in await self.ids(request.caller)]
         return Result.of({"tasks": [record.wire(whole=False) for record in records if record is not None]})
 
     async def _update(self, request: Request) -> Result:
@@ -336,6 +349,16 @@ class Tasks:
             await asyncio.sleep(LEASE / 3)
             for running in tuple(self._running.values()):
                 await self.save(running)
+
+
+def check_declared(request: Request) -> None:
+    """Only clients that know tasks may ask about them.
+
+    Raises:
+        ProtocolError: -32021 when the client did not declare the extension.
+    """
+    if not request.declares(TASKS):
+        raise missing_capability({"extensions": {TASKS: {}}})
 
 
 async def _hear(running: Running, wishes: AsyncIterator[bytes]) -> None:

@@ -14,7 +14,7 @@ LAYERS = (
     "build web",
     "gateway",
     "pipeline router profile listens server sources plugins",
-    "source plugin client tasks parking",
+    "source plugin client tasks taskids parking",
     "auth request wires stores asking",
     "net seal telemetry protocol store config sandbox",
     "errors aio native kernels",

@@ -50,6 +50,38 @@ async def test_every_older_revision_is_accepted(revision):
         assert peer.era.revision == revision
 
 
+@pytest.mark.parametrize(
+    ("server", "wanted", "methods"),
+    [
+        (modern(), "2026-07-28", ["server/discover"]),
+        (legacy(revision="2025-06-18"), "2025-06-18", ["initialize", "notifications/initialized"]),
+    ],
+)
+async def test_a_settled_revision_is_spoken_and_no_other_tried(server, wanted, methods):
+    peer, wires = connection(server)
+    peer.revision = wanted
+    async with peer:
+        assert peer.era.revision == wanted
+    assert wires.last.methods() == methods
+    if wanted != "2026-07-28":
+        assert wires.last.heard[0]["params"]["protocolVersion"] == wanted
+
+
+@pytest.mark.parametrize(
+    ("server", "wanted", "message"),
+    [
+        (legacy(), "2026-07-28", "fake: does not speak 2026-07-28$"),
+        (legacy(revision="2024-11-05"), "2025-11-25", "fake: does not speak 2025-11-25 but 2024-11-05$"),
+    ],
+)
+async def test_a_server_that_does_not_speak_the_settled_revision_is_not_used(server, wanted, message):
+    peer, wires = connection(server)
+    peer.revision = wanted
+    with pytest.raises(Unavailable, match=message):
+        await peer.__aenter__()
+    assert wires.last.closed
+
+
 async def test_an_unknown_revision_in_the_handshake_is_an_error_that_names_it():
     peer, wires = connection(legacy(revision="1999-01-01"))
     with pytest.raises(Unavailable, match=r"fake: .*1999-01-01"):

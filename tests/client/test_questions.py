@@ -100,6 +100,32 @@ async def test_several_questions_at_once_are_one_round():
     assert asker.told == [{"roots": []}, {"action": "decline"}]
 
 
+async def test_questions_that_arrive_one_after_the_other_are_one_round_under_the_keys_that_a_rune_gave_them():
+    asked = [{**FORM, "_meta": {"rune/key": key}} for key in ("name", "name", "")]
+    asker = Asker(*(("elicitation/create", params) for params in asked), at_once=True)
+
+    def slowly(carried: Carried, message: Message) -> None:
+        if message.get("method") != "tools/call":
+            asker(carried, message)
+            return
+        asker.calls.append(message)
+        loop = asyncio.get_running_loop()
+        # Each in a read of its own.
+        for number in range(len(asked)):
+            loop.call_later(0.001 * number, asker.ask, carried, number)
+
+    peer, _ = connection(legacy(slowly), capabilities=ALL)
+    async with peer:
+        request = call(capabilities=ALL)
+        result = await bounded(peer.handle(request))
+        questions = result.value["inputRequests"]
+        assert list(questions) == ["name", "name-q1", "elicitation-q2"]
+        assert all(question == {"method": "elicitation/create", "params": FORM} for question in questions.values())
+        answers = {key: {"action": "accept", "content": {"name": key}} for key in questions}
+        assert (await bounded(peer.handle(retry(request, result, answers)))).kind == "complete"
+    assert [answer["content"]["name"] for answer in asker.told] == list(questions)
+
+
 async def test_a_missing_answer_is_asked_for_again():
     asker = Asker(("elicitation/create", FORM))
     peer, _ = connection(legacy(asker), capabilities=ALL)

@@ -75,6 +75,7 @@ def test_sources_of_every_kind(tmp_path: Path) -> None:
         prefix = "gh_"
         headers = { Authorization = "Bearer ${TOKEN}" }
         timeout = 5
+        protocol = "2025-11-25"
         tools = ["search", "issue_*"]
 
         [sources.files]
@@ -101,6 +102,7 @@ def test_sources_of_every_kind(tmp_path: Path) -> None:
     github, files, local, listed = config.sources
     assert (github.name, github.kind, github.place) == ("github", "url", "https://example.org/mcp")
     assert (github.prefix, github.timeout, github.tools) == ("gh_", 5, ("search", "issue_*"))
+    assert (github.protocol, files.protocol) == ("2025-11-25", None)
     assert github.headers == {"Authorization": "Bearer t0ken"}
     assert github.origin == f"{tmp_path / 'rune.toml'}:2"
     assert (files.kind, files.command, files.prefix) == ("command", ("npx", "-y", "some server"), "files_")
@@ -131,6 +133,13 @@ def test_sources_of_every_kind(tmp_path: Path) -> None:
         ("[server]\nmax_body = true", 2, "server.max_body: true is no size", None),
         ("[server]\nmax_body = 0", 2, "server.max_body: 0 is no size", None),
         ('[server]\nstore = "redis:x"', 2, "server.store: expected str matching regex", None),
+        (
+            '[sources.a]\nurl = "http://a"\nprotocol = "2025-12-25"',
+            3,
+            "sources.a.protocol: expected str matching regex '^(2024-11-05|",
+            None,
+        ),
+        ('[sources.a]\npython = "a.py"\nprotocol = "2025-11-25"', 3, "protocol", None),
         ('[server]\nname = "${UNSET}"', 2, "${UNSET} is not set", "export UNSET=…"),
         ("[sources.My_Tool]\n", 1, 'source name "My_Tool" is not 1 to 24', "[sources.my-tool]"),
         ("[sources.a]\n", 1, "[sources.a] needs exactly one of url, command, python; it has none", None),

@@ -20,9 +20,13 @@ from rune.client.http import endpoint
 from rune.errors import NotFound, ProtocolError, RuneError, TimedOut, Unavailable
 from rune.parking import Parking
 from rune.request import Request, Result
+from rune.seal import Seal
 from rune.source import EVERYTHING, Catalog, Item, Target
 from rune.sources.upstream.gate import Terms
 from rune.sources.upstream.source import Upstream
+from rune.store import MemoryStore
+from rune.taskids import TaskIds
+from rune.tasks import Tasks
 from tests import peers
 from tests.client import fakes, web
 from tests.client.fakes import Carried, Message, Notes, Wires, ask, call
@@ -246,7 +250,8 @@ async def test_tasks_are_not_declared_where_nobody_could_find_them_again():
         result = await bounded(source.handle(call(capabilities={"extensions": extensions, "roots": {}})))
         declared = result.value["params"]["_meta"][key]
         assert declared == {"extensions": {"io.modelcontextprotocol/ui": {"mimeTypes": []}}, "roots": {}}
-    async with entered(fakes.modern(Lists()), tasks=True) as (source, _):
+    async with entered(fakes.modern(Lists())) as (source, _), Tasks(MemoryStore()) as tasks:
+        source.keep_tasks(tasks, TaskIds(Seal()))
         result = await bounded(source.handle(call(capabilities={"extensions": extensions})))
         assert result.value["params"]["_meta"][key] == {"extensions": extensions}
 

@@ -77,7 +77,9 @@ async def _one(config: Config, source: SourceConfig, show: Show | None) -> dict[
                 }  # fmt: skip
         make = wire_of(source)
         wire = make if show is None else lambda: cast(Wire, Recorded(make(), show))
-        async with Connection(wire, identity={"name": "rune", "version": __version__}) as connection:
+        connection = Connection(wire, identity={"name": "rune", "version": __version__})
+        connection.revision = source.protocol
+        async with connection:
             discovered = connection.discovered
             info = (discovered.get("_meta") or {}).get(SERVER_KEY)
             async with Client(connection.handle) as client:

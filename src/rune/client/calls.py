@@ -101,6 +101,13 @@ class Call:
         elif self.request is not None:
             self.request.emit(Note(method, params))
 
+    def release(self) -> None:
+        """Let the caller poll for the answer, where its revision can."""
+        if self.asking is not None:
+            self.asking.emit.release()
+        elif self.request is not None:
+            self.request.emit.release()
+
     @property
     def owner(self) -> Request | None:
         """The request of ours that is open now."""

@@ -14,6 +14,7 @@ import msgspec
 
 from rune.client.calls import Call, Calls, Lost, Refused, Wire
 from rune.client.legacy.session import Legacy
+from rune.client.legacy.tasks import StartTask
 from rune.client.modern import Modern
 from rune.errors import (
     HEADER_MISMATCH,
@@ -64,6 +65,10 @@ class Connection:
         self._timeout = timeout
         self.on_note: Callable[[Note], None] = lambda note: None
         self.on_lost: Callable[[], None] = lambda: None
+        self.revision: str | None = None
+        """The one revision to speak, where somebody has settled it; else it is found out."""
+        self.start_task: StartTask | None = None
+        """Makes a task of ours for one of a legacy server; without it no call becomes a task there."""
         self._calls = Calls(self._wire, timeout)
         self._parking = Parking() if parking is None else parking
         self._own_parking = parking is None
@@ -136,10 +141,13 @@ class Connection:
         """
         self._probing = True
         await self._open_wire()
-        if not legacy:
+        if self.revision == MODERN or not (legacy or self.revision):
             self._era = await self._probe_modern()
-        if self._era is None:
+        if self._era is None and self.revision != MODERN:
             self._era = await self._handshake()
+        if self._era is None or self.revision not in (None, self._era.revision):
+            known = "" if self._era is None else f" but {self._era.revision}"
+            raise Unavailable(f"{self.name}: does not speak {self.revision}{known}", hint="take out `protocol`")
         self._probing = False
         if self._wire.lost is not None:
             raise Lost(f"{self.name}: {self._wire.lost}")
@@ -214,12 +222,15 @@ class Connection:
 
     async def _handshake(self) -> Era:
         session = Legacy(self._calls, self._identity, self._capabilities, self._noted, self._parking)
+        session.start_task = self.start_task
+        if self.revision is not None:
+            session.revision = self.revision
         self._era = session
         try:
             await session.open()
         except ProtocolError as error:
             self._era = None
-            if error.code == UNSUPPORTED_VERSION and _supports(error, MODERN):
+            if self.revision is None and error.code == UNSUPPORTED_VERSION and _supports(error, MODERN):
                 # It took longer than the probe could wait, and then the probe had settled the era.
                 modern = await self._discover(Modern(self._calls, self._identity, None))
                 if modern is not None:

@@ -127,6 +127,9 @@ class Http:
             envelope = await self._events(response, call, resume)
         finally:
             response.close()
+        if envelope is None:
+            # The server has let its client go for now: so may we.
+            call.release()
         while envelope is None:
             async with asyncio.timeout_at(call.deadline):
                 envelope = await self._resume(call, resume)

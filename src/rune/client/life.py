@@ -60,7 +60,7 @@ class Life:
         self._check: asyncio.Task[None] | None = None
         self._failures = 0
         self._silent = 0
-        self._legacy = False
+        self.legacy = False
         self._over = asyncio.Event()
 
     @property
@@ -108,7 +108,7 @@ class Life:
             await asyncio.wait((self._leaving,))
         try:
             async with asyncio.timeout(self._start_timeout):
-                await connection.open(legacy=self._legacy)
+                await connection.open(legacy=self.legacy)
         except TimeoutError:
             await self._failed(connection, TimedOut(f"{self.name}: not ready after {self._start_timeout:g} s"))
         except RuneError as error:
@@ -123,7 +123,7 @@ class Life:
 
     def _began(self, connection: Connection) -> None:
         self._connection, self.state, self.error = connection, "ready", None
-        self._legacy = connection.legacy
+        self.legacy = connection.legacy
         self._silent = 0
         if self._idle is not None:
             self._used_at = asyncio.get_running_loop().time()
@@ -132,7 +132,7 @@ class Life:
 
     async def _failed(self, connection: Connection, error: RuneError) -> None:
         self.last_words = connection.last_words
-        self._legacy = False
+        self.legacy = False
         self._failures += 1
         self._note(error, self._failures)
         await connection.close()

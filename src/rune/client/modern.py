@@ -75,8 +75,9 @@ class Modern:
         meta[CLIENT_KEY] = self._identity
         if request.meta.log_level is not None:
             meta[LOG_LEVEL_KEY] = request.meta.log_level
-        params.pop("inputResponses", None)
-        params.pop("requestState", None)
+        if request.method != "tasks/update":
+            params.pop("inputResponses", None)
+            params.pop("requestState", None)
         if request.answers is not None:
             params["inputResponses"] = request.answers
         if self.name in request.state:

@@ -191,6 +191,7 @@ def _toml_source(document: Document, name: str, value: Any) -> SourceConfig | No
         concurrency=table.concurrency,
         queue=table.queue,
         max_connections=table.max_connections,
+        protocol=table.protocol,
         tools=table.tools,
         origin=document.origin(*path),
     )

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
+from rune.protocol.methods import REVISIONS
+
 _SIZE: Final = re.compile(r"(\d+)\s*(B|[KMG]i?B)?", re.IGNORECASE)
 _UNITS: Final = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 
@@ -19,6 +21,7 @@ Prefix: TypeAlias = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{0,32}$")]
 Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
 StoreUrl: TypeAlias = Annotated[str, Meta(pattern="^(memory|sqlite:.+)$")]
 Texts: TypeAlias = tuple[str, ...]
+Revision: TypeAlias = Annotated[str, Meta(pattern=f"^({'|'.join(REVISIONS)})$")]
 Seconds: TypeAlias = Annotated[float, Meta(gt=0)]
 
 
@@ -77,6 +80,9 @@ class SourceTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     concurrency: Annotated[int, Meta(ge=1, description="calls that it gets at the same time")] = 100
     queue: Annotated[int, Meta(ge=0, description="calls that may wait for their turn; more are refused at once")] = 1000
     max_connections: Annotated[int, Meta(ge=1, description="connections that are kept open to it")] = 100
+    protocol: Annotated[
+        Revision | None, Meta(description="the one revision to speak with it; found out if not given")
+    ] = None
     enabled: Annotated[bool, Meta(description="false leaves it out")] = True
     tools: Annotated[Texts, Meta(description="globs of the tools that are shown, by its own names")] = ()
 
@@ -100,6 +106,7 @@ FIELDS_OF: Final[dict[str, tuple[Kind, ...]]] = {
     "concurrency": ("url", "command"),
     "queue": ("url", "command"),
     "max_connections": ("url",),
+    "protocol": ("url", "command"),
 }
 """Fields of a source that mean something for some kinds only."""
 
@@ -121,6 +128,7 @@ class SourceConfig:
     concurrency: int = 100
     queue: int = 1000
     max_connections: int = 100
+    protocol: str | None = None
     tools: tuple[str, ...] = ()
     origin: str = ""
 

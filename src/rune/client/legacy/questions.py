@@ -19,12 +19,15 @@ from rune.errors import INTERNAL_ERROR, METHOD_NOT_FOUND, RuneError, TimedOut
 from rune.parking import Parking
 from rune.protocol import jsonrpc
 from rune.protocol.jsonrpc import Envelope, Id
-from rune.protocol.legacy.questions import ELICIT, ROOTS, SAMPLE, downgrade_answer, upgrade_question
+from rune.protocol.legacy.questions import ELICIT, KEY, ROOTS, SAMPLE, downgrade_answer, upgrade_question
+from rune.protocol.legacy.tasks import RELATED, related_task
 from rune.protocol.methods import METHODS, NEWEST_LEGACY
 from rune.request import Request, Result
 
 log = logging.getLogger("rune.client")
 
+TOGETHER: Final = 0.05
+"""Seconds in which the questions that a server asks one after the other still count as asked at once."""
 KINDS: Final = {ELICIT: "elicitation", SAMPLE: "sampling", ROOTS: "roots"}
 
 Send = Callable[[Request, Asking | None], Awaitable[Result]]
@@ -56,6 +59,7 @@ class Questions:
         deadline = request.deadline or asyncio.get_running_loop().time() + self._calls.timeout
 
         async def body(asking: Asking) -> Result:
+            asking.patience = TOGETHER
             task = asyncio.current_task()
             assert task is not None, "a parked call is a task"
             # It may fail while nobody attends to it; the retry, if one comes, still hears why.
@@ -79,31 +83,43 @@ class Questions:
         """A request of the server: to the caller it belongs to, or answered here."""
         method = str(envelope.method)
         id = envelope.id if isinstance(envelope.id, int | str) else None
-        owner = self._owner(call, KINDS[method]) if method in KINDS else None
+        owner = self._owner(call, _task(envelope), KINDS[method]) if method in KINDS else None
         question = None
         if owner is not None:
             question = upgrade_question(method, jsonrpc.decode(bytes(envelope.params) or b"{}"))
         if owner is None or owner.asking is None or question is None or id in self._open:
             self._calls.wire.post(self._answer(method, id))
             return
-        task = asyncio.get_running_loop().create_task(self._ask(owner.asking, method, id, question))
+        task = asyncio.get_running_loop().create_task(self._ask(owner.asking, envelope, id, question))
         self._open[id] = task
         owner.on_end.append(task.cancel)
         task.add_done_callback(lambda _: self._open.pop(id, None))
 
-    async def _ask(self, asking: Asking, method: str, id: Id, question: dict[str, Any]) -> None:
-        key = f"{KINDS[method]}-{id}"
+    async def _ask(self, asking: Asking, envelope: Envelope, id: Id, question: dict[str, Any]) -> None:
+        method = str(envelope.method)
+        key = _key(envelope) or f"{KINDS[method]}-{id}"
+        if key in asking.questions():
+            key = f"{key}-{id}"
         try:
             raw = (await asking.ask({key: question}))[key]
         except RuneError as error:
             self._calls.wire.post(jsonrpc.error_frame(id, error.code, str(error)))
             return
         answer = downgrade_answer(method, jsonrpc.decode(raw), self.revision)
+        task = _task(envelope)
+        if task is not None:
+            answer = {**answer, "_meta": {**answer.get("_meta", {}), RELATED: {"taskId": task}}}
         self._calls.wire.post(jsonrpc.result_frame(id, jsonrpc.encode(answer)))
 
-    def _owner(self, call: Call | None, kind: str) -> Call | None:
+    def _owner(self, call: Call | None, task: str | None, kind: str) -> Call | None:
         if call is None:
-            asking = [entry for entry in self._calls.flying.values() if _asks(entry.method)]
+            # A question that names its task belongs to whoever waits for that one, any other may belong to all.
+            asking = [
+                entry
+                for entry in self._calls.flying.values()
+                if (entry.method == "tasks/result" and task in (None, entry.key))
+                or (task is None and _asks(entry.method))
+            ]
             call = asking[0] if len(asking) == 1 else None
         if call is None or call.asking is None or kind not in self._capabilities:
             return None
@@ -130,6 +146,18 @@ class Questions:
             return
         if task is not None:
             task.cancel()
+
+
+def _key(envelope: Envelope) -> str | None:
+    """The key that a Rune gives its question."""
+    meta = jsonrpc.read_object(jsonrpc.read_object(envelope.params).get("_meta", b""))
+    key = jsonrpc.decode(meta[KEY]) if KEY in meta else None
+    return key if isinstance(key, str) and key else None
+
+
+def _task(envelope: Envelope) -> str | None:
+    """The task that a question belongs to."""
+    return related_task(jsonrpc.read_object(envelope.params))
 
 
 def _seen(task: asyncio.Task[Any]) -> None:

@@ -7,6 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -14,8 +15,9 @@ import msgspec
 from rune.asking import Asking
 from rune.client.calls import Call, Calls, Lost, Refused
 from rune.client.legacy.questions import Questions
+from rune.client.legacy.tasks import Job, StartTask, becomes_task, call_as_task
 from rune.client.modern import outgoing_meta, own_name
-from rune.errors import METHOD_NOT_FOUND, ProtocolError, RuneError, Unavailable
+from rune.errors import NotFound, ProtocolError, RuneError, Unavailable
 from rune.parking import Parking
 from rune.protocol import jsonrpc
 from rune.protocol.jsonrpc import Envelope
@@ -63,6 +65,9 @@ class Legacy:
         self._uris: Counter[str] = Counter()
         self._stream: asyncio.Task[None] | None = None
         self._tails: set[asyncio.Task[None]] = set()
+        self.start_task: StartTask | None = None
+        """Makes tasks of ours; where it is None, no call becomes one."""
+        self.jobs: dict[str, Job] = {}
         calls.cancels_by_note = True
 
     # --- session ---
@@ -80,7 +85,7 @@ class Legacy:
         call = self._calls.new("initialize")
         call.silent = True
         call.params = jsonrpc.encode(
-            {"protocolVersion": NEWEST_LEGACY, "capabilities": self._capabilities, "clientInfo": self._identity}
+            {"protocolVersion": self.revision, "capabilities": self._capabilities, "clientInfo": self._identity}
         )
         try:
             raw = await self._calls.run(call)
@@ -94,11 +99,6 @@ class Legacy:
             raise Unavailable(f"{self.name}: answered the handshake with revision {revision!r}, which is unknown")
         self.revision = revision
         self.discovered = discover_result(answer)
-        # Core tasks are asked for by a parameter that is never sent.
-        extensions = self.discovered["capabilities"].pop("extensions", {})
-        extensions.pop(TASKS, None)
-        if extensions:
-            self.discovered["capabilities"]["extensions"] = extensions
         self._questions.revision = revision
         if wire.http:
             session = None if call.answered is None else call.answered.headers.get(SESSION)
@@ -140,7 +140,8 @@ class Legacy:
             case "subscriptions/listen":
                 return await self._listen(request)
             case "tasks/get" | "tasks/update" | "tasks/cancel":
-                raise ProtocolError(METHOD_NOT_FOUND, f"{self.name}: has no {request.method} ({self.revision})")
+                # What clients know are tasks of ours around those of this server.
+                raise NotFound(f"unknown task: {request.text('taskId')}")
         if request.meta.log_level is not None:
             await self._raise_level(request.meta.log_level)
         try:
@@ -149,18 +150,32 @@ class Legacy:
             return self._upgraded(request, error)
 
     async def _send(self, request: Request) -> Result:
+        if request.method == "tools/call" and TASKS in self.discovered["capabilities"].get("extensions", {}):
+            start = self.start_task
+            if becomes_task(request, start) and start is not None:
+                return await self._questions.run(request, partial(call_as_task, self, start))
         if self._questions.may_ask(request):
             return await self._questions.run(request, self._exchange)
         return await self._exchange(request, None)
 
     async def _exchange(self, request: Request, asking: Asking | None) -> Result:
+        return Result(upgrade_result(request.method, await self.send(request, asking)))
+
+    async def send(self, request: Request, asking: Asking | None, task: msgspec.Raw | None = None) -> bytes:
+        """What the server answers to a request, as it stands; `task` asks it to answer with a task.
+
+        Raises:
+            ProtocolError: what the server said. Unavailable, TimedOut, NeedsAuth: why there is no answer.
+        """
         call = self._calls.new(request.method, request)
         if asking is not None:
             # It may wait for a person; whoever attends to it keeps the time.
             call.asking, call.deadline = asking, None
         params: dict[str, Any] = dict(request.params)
-        for key in ("_meta", "inputResponses", "requestState"):
+        for key in ("_meta", "inputResponses", "requestState", "task"):
             params.pop(key, None)
+        if task is not None:
+            params["task"] = task
         meta = outgoing_meta(request, call)
         if meta:
             params["_meta"] = meta
@@ -169,7 +184,15 @@ class Legacy:
         raw = await self._run(call)
         if not raw.startswith(b"{"):
             raise Lost(f"{self.name}: answered {request.method} with a result that is no object")
-        return Result(upgrade_result(request.method, raw))
+        return raw
+
+    async def about_task(self, method: str, id: str, asking: Asking | None = None) -> bytes:
+        """Ask about one of its tasks. With `asking` it takes as long as the task, and the server may ask."""
+        call = self._calls.new(method, timeout=SMALL)
+        call.key, call.params = id, jsonrpc.encode({"taskId": id})
+        if asking is not None:
+            call.asking, call.deadline = asking, None
+        return await self._run(call)
 
     async def _run(self, call: Call) -> bytes:
         used = self._calls.wire.headers.get(SESSION)
@@ -200,6 +223,13 @@ class Legacy:
         code = upgrade_error(request.method, error.code, error.data)
         raise ProtocolError(code, error.message, data=error.data) from None
 
+    def later(self, method: str, params: dict[str, Any]) -> None:
+        """The same as soon as possible, for those who cannot wait."""
+        if self._calls.wire.lost is None:
+            task = asyncio.get_running_loop().create_task(self._aside(method, params))
+            self._tails.add(task)
+            task.add_done_callback(self._tails.discard)
+
     async def _aside(self, method: str, params: dict[str, Any]) -> None:
         """A small request of our own, whose failure is no reason to fail anything else."""
         call = self._calls.new(method, timeout=SMALL)
@@ -228,12 +258,21 @@ class Legacy:
             self._calls.progress(jsonrpc.read_object(envelope.params))
         elif method == "notifications/message":
             self._log(envelope, call)
+        elif method == "notifications/tasks/status":
+            self._task_told(jsonrpc.decode(envelope.params))
         elif method == "notifications/cancelled":
             self._questions.withdrawn(jsonrpc.read_object(envelope.params))
         elif method.endswith("/list_changed") or method == "notifications/resources/updated":
             note = Note(method, bytes(envelope.params) or b"{}")
             self.listeners.publish(note)
             self._on_note(note)
+
+    def _task_told(self, task: Any) -> None:
+        job = self.jobs.get(str(task.get("taskId"))) if isinstance(task, dict) else None
+        if job is not None:
+            told = asyncio.get_running_loop().create_task(job.told(task))
+            self._tails.add(told)
+            told.add_done_callback(self._tails.discard)
 
     def _log(self, envelope: Envelope, call: Call | None) -> None:
         call = self._calls.owner(call)
@@ -311,11 +350,4 @@ class Legacy:
             last = [uri for uri in uris if self._uris[uri] <= 0]
             for uri in last:
                 del self._uris[uri]
-            if last and self._calls.wire.lost is None:
-                task = asyncio.get_running_loop().create_task(self._unsubscribe(last))
-                self._tails.add(task)
-                task.add_done_callback(self._tails.discard)
-
-    async def _unsubscribe(self, uris: list[str]) -> None:
-        for uri in uris:
-            await self._aside("resources/unsubscribe", {"uri": uri})
+                self.later("resources/unsubscribe", {"uri": uri})

@@ -17,6 +17,9 @@ ELICIT: Final = "elicitation/create"
 SAMPLE: Final = "sampling/createMessage"
 ROOTS: Final = "roots/list"
 
+KEY: Final = "rune/key"
+"""In `_meta` of a question of ours: its key in `inputRequests`, for a Rune in between that talks to a newer client."""
+
 _decode = msgspec.json.Decoder().decode
 
 _TOOL_BLOCKS: Final = ("tool_use", "tool_result")

@@ -58,6 +58,20 @@ def related(raw: bytes, task_id: str) -> bytes:
     return encode(members)
 
 
+def unrelated(raw: bytes) -> bytes:
+    """The answer to tasks/result as the plain result of the call: the extension marks it nowhere."""
+    members: Members = dict(read_object(raw))
+    drop_meta(members, RELATED)
+    return encode(members)
+
+
+def related_task(params: Mapping[str, msgspec.Raw]) -> str | None:
+    """The task that a message belongs to, if it says so."""
+    meta = as_members(params.get("_meta", b"")) or {}
+    related = as_members(meta.get(RELATED, b"")) or {}
+    return as_text(related.get("taskId"))
+
+
 def upgrade_create(raw: bytes) -> bytes:
     """A CreateTaskResult of 2025-11-25 as that of the extension."""
     members: Members = dict(read_object(raw))

@@ -254,8 +254,7 @@ class Session:
                 if asked is None:
                     raise missing_capability({str(question["method"]).partition("/")[0]: {}})
                 params = asked.get("params", {})
-                if related:
-                    params = {**params, "_meta": {**params.get("_meta", {}), **related}}
+                params = {**params, "_meta": {**params.get("_meta", {}), questions.KEY: key, **(related or {})}}
                 future = self._questions[number] = loop.create_future()
                 waiting[key] = question["method"], number, future
                 reply.push(request_frame(number, question["method"], jsonrpc.encode(params)), "")

@@ -12,12 +12,13 @@ from rune.errors import TimedOut, Unavailable
 @dataclass(frozen=True, slots=True)
 class Terms:
     """How one server is used: seconds that an answer may take, seconds without use after which it sleeps, how many
-    calls it gets at once and how many may wait."""
+    calls it gets at once and how many may wait, and the one revision to speak with it, if that is settled."""
 
     timeout: float = 60.0
     idle: float | None = None
     concurrency: int = 100
     queue: int = 1000
+    revision: str | None = None
 
 
 class Gate:

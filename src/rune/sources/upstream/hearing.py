@@ -12,7 +12,7 @@ import msgspec
 from rune.client.life import Life
 from rune.errors import METHOD_NOT_FOUND, ProtocolError, RuneError
 from rune.protocol import jsonrpc
-from rune.protocol.methods import MODERN
+from rune.protocol.methods import MODERN, TASKS
 from rune.protocol.modern import ACKNOWLEDGED, Meta
 from rune.request import Emit, Note, Request, Result
 from rune.source import Filter, Listeners
@@ -21,17 +21,18 @@ from rune.sources.upstream.shelf import Shelf
 log = logging.getLogger("rune.upstream")
 
 OWN: Final = Meta(version=MODERN, capabilities=msgspec.Raw(b"{}"))
+WITH_TASKS: Final = Meta(version=MODERN, capabilities=msgspec.Raw(jsonrpc.encode({"extensions": {TASKS: {}}})))
+"""For the tasks of clients who have declared that they know them."""
 
 
 class Hearing:
     """The wishes of all who listen. What the server says goes to `shelf`, which tells `listeners`."""
 
-    def __init__(self, life: Life, shelf: Shelf, listeners: Listeners, *, tasks: bool, lazy: bool) -> None:
+    def __init__(self, life: Life, shelf: Shelf, listeners: Listeners, *, lazy: bool) -> None:
         self.name = life.name
         self._life = life
         self._shelf = shelf
         self._listeners = listeners
-        self._tasks = tasks
         self._lists = not lazy
         self._wishes: dict[object, Filter] = {}
         self._union = Filter()
@@ -64,7 +65,7 @@ class Hearing:
             prompts=self._lists and any(wish.prompts for wish in wishes),
             resources=self._lists and any(wish.resources for wish in wishes),
             uris=frozenset().union(*(wish.uris for wish in wishes)),
-            tasks=frozenset().union(*(wish.tasks for wish in wishes)) if self._tasks else frozenset(),
+            tasks=frozenset().union(*(wish.tasks for wish in wishes)),
         )
         if union == self._union:
             return
@@ -103,14 +104,15 @@ class Hearing:
             prompts=wanted.prompts and bool(capabilities.get("prompts", {}).get("listChanged")),
             resources=wanted.resources and bool(capabilities.get("resources", {}).get("listChanged")),
             uris=wanted.uris if capabilities.get("resources", {}).get("subscribe") else frozenset(),
-            tasks=wanted.tasks,
+            tasks=wanted.tasks if TASKS in capabilities.get("extensions", {}) else frozenset(),
         )
         if possible == Filter():
             return False
         params = {"notifications": msgspec.Raw(jsonrpc.encode(possible.wire()))}
+        meta = WITH_TASKS if possible.tasks else OWN
         ear = Ear(self._shelf.noted, connection.legacy, old)
         try:
-            await connection.handle(Request("subscriptions/listen", params, meta=OWN, emit=ear))
+            await connection.handle(Request("subscriptions/listen", params, meta=meta, emit=ear))
         except ProtocolError as error:
             if error.code == METHOD_NOT_FOUND:
                 return False

@@ -26,19 +26,19 @@ QUIET: Final = 0.25
 
 
 class Shelf:
-    """What the server behind `life` offers. `listeners` hear of what has changed; `wanted` says that somebody
-    listens, so that a server which was gone is looked at again without being asked for. One that is `lazy` is never
-    started to be listed, if it has ever been; `disk` outlives this process."""
+    """What the server behind `life` offers, its tasks too if `tasks` says so. `listeners` hear of what has changed;
+    `wanted` says that somebody listens, so that a server which was gone is looked at again without being asked for.
+    One that is `lazy` is never started to be listed, if it has ever been; `disk` outlives this process."""
 
-    def __init__(self, life: Life, listeners: Listeners, *, tasks: bool, lazy: bool) -> None:
+    def __init__(self, life: Life, listeners: Listeners, *, lazy: bool) -> None:
         self.name = life.name
+        self.tasks = False
         self.wanted = False
         self.disk: Disk | None = None
         life.on_ready = self._woken
         self._lazy = lazy
         self._life = life
         self._listeners = listeners
-        self._tasks = tasks
         self._catalog: Catalog | None = None
         self._fresh_until = 0.0
         self._changes = 0
@@ -137,7 +137,7 @@ class Shelf:
         changes = self._changes
         try:
             connection = await self._life.ready()
-            catalog = await read_catalog(connection, tasks=self._tasks)
+            catalog = await read_catalog(connection, tasks=self.tasks)
         except Unavailable as error:
             connection_now = self._life.connection
             if connection_now is not None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import msgspec
 
@@ -20,10 +20,15 @@ from rune.protocol.methods import TASKS
 from rune.request import Request, Result
 from rune.source import Catalog, Listeners
 from rune.sources.upstream.disk import Disk
+from rune.sources.upstream.errands import Errands
 from rune.sources.upstream.gate import Gate, Terms
 from rune.sources.upstream.hearing import Hearing
 from rune.sources.upstream.pool import Pool
 from rune.sources.upstream.shelf import Shelf
+from rune.taskids import TaskIds
+from rune.tasks import Tasks
+
+_TASKS: Final = TASKS.encode()
 
 
 class Upstream:
@@ -37,7 +42,6 @@ class Upstream:
         terms: Terms | None = None,
         identity: Mapping[str, Any] | None = None,
         parking: Parking | None = None,
-        tasks: bool = False,
     ) -> None:
         self.name = name
         self.listeners = Listeners()
@@ -46,11 +50,11 @@ class Upstream:
         self._identity = identity
         self._parking = Parking() if parking is None else parking
         self._own_parking = parking is None
-        self._tasks = tasks
+        self._errands: Errands | None = None
         self._pool = Pool(self._new_life, Gate(name, self._terms))
         lazy = self._terms.idle is not None
-        self._shelf = Shelf(self._pool.first, self.listeners, tasks=tasks, lazy=lazy)
-        self._hearing = Hearing(self._pool.first, self._shelf, self.listeners, tasks=tasks, lazy=lazy)
+        self._shelf = Shelf(self._pool.first, self.listeners, lazy=lazy)
+        self._hearing = Hearing(self._pool.first, self._shelf, self.listeners, lazy=lazy)
 
     @property
     def parking(self) -> Parking:
@@ -66,6 +70,11 @@ class Upstream:
         """Keep the last catalog there, and begin with it."""
         self._shelf.disk = disk
 
+    def keep_tasks(self, tasks: Tasks, ids: TaskIds) -> None:
+        """Offer the tasks of this server too. Without this, no call may become one: nobody would find it again."""
+        self._errands = Errands(self.name, tasks, ids)
+        self._shelf.tasks = True
+
     def _new_life(self, capabilities: Mapping[str, Any]) -> Life:
         def make(on_lost: Callable[[], None]) -> Connection:
             connection = Connection(
@@ -75,6 +84,8 @@ class Upstream:
                 timeout=self._terms.timeout,
                 parking=self._parking,
             )
+            connection.revision = self._terms.revision
+            connection.start_task = None if self._errands is None else self._errands.start
             connection.on_note = self._shelf.noted
             connection.on_lost = lambda: self._gone(on_lost)
             return connection
@@ -123,9 +134,22 @@ class Upstream:
             ProtocolError, NotFound: what the server said. Unavailable, TimedOut, NeedsAuth: why it said nothing.
         """
         if request.method == "subscriptions/listen":
-            return self._hearing.listen(request)
+            return self._hearing.listen(request if self._errands is None else self._errands.listening(request))
         # Handed on, not awaited: each frame on the way costs every call.
-        return self._pool.handle(request if self._tasks else without_tasks(request))
+        if _TASKS not in bytes(request.meta.capabilities):
+            return self._pool.handle(request)
+        return self._handle_tasks(request)
+
+    async def _handle_tasks(self, request: Request) -> Result:
+        """The request of a client that knows tasks."""
+        if self._errands is None:
+            return await self._pool.handle(without_tasks(request))
+        if request.method.startswith("tasks/"):
+            return await self._errands.ask(request, self._pool.handle)
+        result = await self._pool.handle(request)
+        if result.kind == "task" and not self._pool.first.legacy:
+            return await self._errands.created(request, result)
+        return result
 
     async def catalog(self, request: Request) -> Catalog:
         """The last catalog, and a fresher one if it comes quickly.
@@ -138,8 +162,6 @@ class Upstream:
 
 def without_tasks(request: Request) -> Request:
     """The request of a client that declares no tasks: where nobody could find them again, none must be made."""
-    if TASKS.encode() not in bytes(request.meta.capabilities):
-        return request
     capabilities = dict(request.capabilities)
     extensions = dict(capabilities.get("extensions", {}))
     extensions.pop(TASKS, None)
