@@ -1,13 +1,13 @@
-# setup run test long lint types bench docs: one short command each. PYTHON=/path/to/python chooses the interpreter.
+# setup run test long lint types bench docs, rust-*: one short command each. PYTHON=/path/to/python chooses the interpreter.
 SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 TIME := $(VENV)/time
 PYTHON ?=
 
-.PHONY: setup run test long lint types bench docs
+.PHONY: setup run test long lint types bench docs rust-dev rust-build rust-test rust-check
 
-setup: $(VENV)/.setup
+setup: $(VENV)/.setup $(VENV)/.native
 
 run: $(VENV)/.run
 	@$(BIN)/rune serve --config examples/demo/rune.toml
@@ -41,6 +41,27 @@ $(VENV)/.setup: pyproject.toml Makefile .ci/python
 	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]'
 	@$(BIN)/python -m compileall -q src
 	@touch $@
+
+# The native kernels, where cargo can build them; without them Python does the same work.
+$(VENV)/.native: $(VENV)/.setup Cargo.toml Cargo.lock $(shell find crates -name '*.rs' -o -name '*.toml' 2>/dev/null)
+	@if ! command -v cargo >/dev/null; then echo "native kernels: no cargo here, Python does their work"; \
+	elif $(BIN)/python -m pip install -q --disable-pip-version-check --force-reinstall --no-deps ./crates/rune-py; then \
+	echo "native kernels: built"; else echo "native kernels: the build failed (see above), Python does their work"; fi
+	@touch $@
+
+# The kernels for those who work on them: installed anew, as a wheel in dist/, tested, checked.
+rust-dev: setup
+	$(BIN)/python -m pip install --disable-pip-version-check --force-reinstall --no-deps ./crates/rune-py
+
+rust-build: setup
+	$(BIN)/python -m pip wheel --disable-pip-version-check --no-deps -w dist ./crates/rune-py
+
+rust-test:
+	cargo test --workspace --exclude rune-py
+
+rust-check: rust-test
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
 
 # The package alone, and beside it a third-party server for the demo in a venv of its own: its dependencies stay there.
 $(VENV)/.run: pyproject.toml Makefile .ci/python

@@ -1,0 +1,5 @@
+//! The inner loops of Rune's plugins: pure functions on bytes. Each has a Python twin with the same output.
+#![deny(unsafe_code)]
+
+pub mod pii;
+mod trigger;

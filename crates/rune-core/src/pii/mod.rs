@@ -1,0 +1,378 @@
+//! Personal data in text: where it is and of what kind. `docs/reference/pii.md` is the grammar that this implements.
+//!
+//! One pass marks the few bytes worth looking at; each mark is judged by the kinds that it may belong to. Time is linear
+//! in the length of the text, whatever is in it. Offsets are bytes of UTF-8; lone surrogates in three bytes are fine.
+
+mod chars;
+mod context;
+mod email;
+mod keys;
+mod numbers;
+mod tokens;
+
+use crate::trigger::Marks;
+use chars::{ADDRESS, BEFORE, DIGIT, HEX, JOINT, UPPER, VALUE, WORD, at, before, is};
+
+/// What an entity is. The order decides between two of the same extent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Kind {
+    /// An address of electronic mail.
+    Email,
+    /// A telephone number.
+    Phone,
+    /// A social security number of the United States.
+    Ssn,
+    /// The number of a payment card.
+    CreditCard,
+    /// An international bank account number.
+    Iban,
+    /// An address of the internet protocol, version 4.
+    Ipv4,
+    /// An address of the internet protocol, version 6.
+    Ipv6,
+    /// An address of a network interface.
+    MacAddress,
+    /// A date that is said to be one of birth.
+    DateOfBirth,
+    /// A JSON Web Token.
+    Jwt,
+    /// The id of an access key of Amazon Web Services.
+    AwsAccessKey,
+    /// A key of a well-known service, or the value of something that is called a key.
+    ApiKey,
+}
+
+impl Kind {
+    /// All kinds, in their order.
+    pub const ALL: [Self; 12] = [
+        Self::Email,
+        Self::Phone,
+        Self::Ssn,
+        Self::CreditCard,
+        Self::Iban,
+        Self::Ipv4,
+        Self::Ipv6,
+        Self::MacAddress,
+        Self::DateOfBirth,
+        Self::Jwt,
+        Self::AwsAccessKey,
+        Self::ApiKey,
+    ];
+
+    /// Its name in configurations and results.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Email => "email",
+            Self::Phone => "phone",
+            Self::Ssn => "ssn",
+            Self::CreditCard => "credit_card",
+            Self::Iban => "iban",
+            Self::Ipv4 => "ipv4",
+            Self::Ipv6 => "ipv6",
+            Self::MacAddress => "mac_address",
+            Self::DateOfBirth => "date_of_birth",
+            Self::Jwt => "jwt",
+            Self::AwsAccessKey => "aws_access_key",
+            Self::ApiKey => "api_key",
+        }
+    }
+
+    /// Its bit in a set of kinds.
+    #[must_use]
+    pub const fn bit(self) -> u16 {
+        1 << self as u8
+    }
+}
+
+/// Every kind.
+pub const EVERYTHING: u16 = (1 << Kind::ALL.len()) - 1;
+
+/// Something found: `text[start..end]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entity {
+    /// The first byte.
+    pub start: usize,
+    /// Behind the last byte.
+    pub end: usize,
+    /// What it is.
+    pub kind: Kind,
+}
+
+/// All entities of the wanted kinds (a sum of [`Kind::bit`]), sorted and without overlap.
+#[must_use]
+pub fn scan(text: &[u8], wanted: u16) -> Vec<Entity> {
+    let mut scanner = Scanner { text, found: Vec::new(), run: 0, mac: 0, tokens: Tokens::default() };
+    scanner.sweep();
+    let mut found = scanner.found;
+    if wanted != EVERYTHING {
+        found.retain(|entity| wanted & entity.kind.bit() != 0);
+    }
+    fuse(&mut found);
+    found
+}
+
+/// The text with every entity replaced; `None` when there is nothing to replace.
+#[must_use]
+pub fn mask(text: &[u8], wanted: u16, by: &[u8]) -> Option<Vec<u8>> {
+    let found = scan(text, wanted);
+    if found.is_empty() {
+        return None;
+    }
+    let mut masked = Vec::with_capacity(text.len() + found.len() * by.len());
+    let mut last = 0;
+    for entity in found {
+        masked.extend_from_slice(&text[last..entity.start]);
+        masked.extend_from_slice(by);
+        last = entity.end;
+    }
+    masked.extend_from_slice(&text[last..]);
+    Some(masked)
+}
+
+/// Turn offsets in bytes into offsets in code points.
+pub fn to_code_points(text: &[u8], found: &mut [Entity]) {
+    let (mut byte, mut point) = (0, 0);
+    let mut advance = |to: usize| {
+        point += text[byte..to].iter().filter(|&&byte| byte & 0xC0 != 0x80).count();
+        byte = to;
+        point
+    };
+    for entity in found {
+        entity.start = advance(entity.start);
+        entity.end = advance(entity.end);
+    }
+}
+
+/// Entities that overlap become one that covers them all, of the kind of the longest: what is hidden must be hidden whole.
+fn fuse(found: &mut Vec<Entity>) {
+    if !found.is_sorted_by_key(|entity| (entity.start, entity.end, entity.kind)) {
+        found.sort_unstable_by_key(|entity| (entity.start, entity.end, entity.kind));
+    }
+    let (mut kept, mut longest) = (0, 0);
+    for index in 0..found.len() {
+        let entity = found[index];
+        let length = entity.end - entity.start;
+        if kept > 0 && entity.start < found[kept - 1].end {
+            let cluster = &mut found[kept - 1];
+            cluster.end = cluster.end.max(entity.end);
+            if length > longest || (length == longest && entity.kind < cluster.kind) {
+                (cluster.kind, longest) = (entity.kind, length);
+            }
+        } else {
+            found[kept] = entity;
+            (kept, longest) = (kept + 1, length);
+        }
+    }
+    found.truncate(kept);
+}
+
+struct Scanner<'a> {
+    text: &'a [u8],
+    found: Vec<Entity>,
+    /// Up to here the runs of groups have been read.
+    run: usize,
+    /// Up to here MAC addresses with colons and dashes have been found.
+    mac: usize,
+    tokens: Tokens,
+}
+
+impl Scanner<'_> {
+    fn sweep(&mut self) {
+        let mut marks = Marks::new();
+        let (mut at, mut carry) = (0, 0u64);
+        while at < self.text.len() {
+            let words = marks.fill(self.text, at);
+            for word in 0..words {
+                let digits = marks.digits[word];
+                // Only where a run of digits begins.
+                let starts = digits & !(digits << 1 | carry);
+                carry = digits >> 63;
+                let mut todo = starts | marks.others[word];
+                while todo != 0 {
+                    self.judge(at + word * 64 + todo.trailing_zeros() as usize);
+                    todo &= todo - 1;
+                }
+            }
+            at += words * 64;
+        }
+    }
+
+    #[inline]
+    fn judge(&mut self, place: usize) {
+        match self.text[place] {
+            b'@' => {
+                if let Some((start, end)) = email::find(self.text, place) {
+                    self.push(start, end, Kind::Email);
+                }
+            }
+            b'A' => {
+                if let Some(end) = keys::aws(self.text, place) {
+                    self.push(place, end, Kind::AwsAccessKey);
+                }
+            }
+            b':' | b'-' => {
+                if place >= self.mac + 2
+                    && let Some((start, end)) = tokens::mac(self.text, place)
+                {
+                    self.mac = end;
+                    self.push(start, end, Kind::MacAddress);
+                }
+            }
+            _ => {
+                if place >= self.run && self.matters(place) {
+                    self.numbers(place);
+                }
+            }
+        }
+    }
+
+    fn push(&mut self, start: usize, end: usize, kind: Kind) {
+        self.found.push(Entity { start, end, kind });
+    }
+
+    /// Most numbers in text are short and stand alone: they can be nothing.
+    #[inline]
+    fn matters(&mut self, place: usize) -> bool {
+        let text = self.text;
+        let mut end = place;
+        while at(text, end, DIGIT) {
+            end += 1;
+        }
+        if end - place >= 7 || before(text, place, BEFORE) {
+            return true;
+        }
+        let joined = end < text.len()
+            && match text[end] {
+                b':' => at(text, end + 1, HEX) || text.get(end + 1) == Some(&b':'),
+                byte if is(byte, WORD) => true,
+                byte => {
+                    (is(byte, VALUE) && at(text, end + 1, VALUE))
+                        || (is(byte, JOINT)
+                            && (at(text, end + 1, DIGIT) || (at(text, end + 1, JOINT) && at(text, end + 2, DIGIT))))
+                }
+            };
+        if !joined {
+            self.run = end;
+        }
+        joined
+    }
+
+    #[inline(never)]
+    fn numbers(&mut self, place: usize) {
+        let Self { text, found, tokens, .. } = self;
+        self.run = numbers::read(text, place, found, |found, start, end| tokens.judge(text, start, end, found));
+    }
+}
+
+/// What has been judged already of the tokens that groups of digits are a part of.
+#[derive(Default)]
+struct Tokens {
+    /// Up to here tokens of hex digits and colons have been judged.
+    colons: usize,
+    /// Up to here tokens of hex digits and dots have been found.
+    dots: usize,
+    /// The end of the last group whose token was judged as a key.
+    keys: usize,
+}
+
+impl Tokens {
+    fn judge(&mut self, text: &[u8], start: usize, end: usize, found: &mut Vec<Entity>) {
+        let mut push = |start, end, kind| found.push(Entity { start, end, kind });
+        if end - start >= 2
+            && start >= 2
+            && is(text[start - 1], UPPER)
+            && is(text[start - 2], UPPER)
+            && let Some(stop) = tokens::iban(text, start - 2)
+        {
+            push(start - 2, stop, Kind::Iban);
+        }
+        if before(text, start, ADDRESS) || at(text, end, ADDRESS) {
+            let (colons, dots) = beside(text, start, end);
+            if colons && start >= self.colons {
+                let (address, token) = tokens::ipv6(text, start);
+                self.colons = token;
+                if let Some((from, to)) = address {
+                    push(from, to, Kind::Ipv6);
+                }
+            }
+            if dots
+                && start >= self.dots
+                && let Some((from, to)) = tokens::dotted_mac(text, start)
+            {
+                self.dots = to;
+                push(from, to, Kind::MacAddress);
+            }
+        }
+        if before(text, start, VALUE) || at(text, end, VALUE) || end - start >= 16 {
+            if let Some((from, to, kind)) = keys::find(text, start, self.keys) {
+                push(from, to, kind);
+            }
+            self.keys = end;
+        }
+    }
+}
+
+/// Whether at most four hex digits away from a group there is a colon, and whether there is a dot.
+fn beside(text: &[u8], start: usize, end: usize) -> (bool, bool) {
+    let (mut low, mut high) = (start, end);
+    while low > 0 && start - low < 4 && is(text[low - 1], HEX) {
+        low -= 1;
+    }
+    while high < text.len() && high - end < 4 && is(text[high], HEX) {
+        high += 1;
+    }
+    let last = if low > 0 { text[low - 1] } else { 0 };
+    let next = text.get(high).copied().unwrap_or(0);
+    (last == b':' || next == b':', last == b'.' || next == b'.')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{EVERYTHING, Entity, Kind, mask, scan, to_code_points};
+
+    fn found(text: &str) -> Vec<(&str, Kind)> {
+        scan(text.as_bytes(), EVERYTHING).iter().map(|entity| (&text[entity.start..entity.end], entity.kind)).collect()
+    }
+
+    #[test]
+    fn each_kind_is_found() {
+        let text = "a@b.co +49 30 1234567 123-45-6789 4111111111111111 DE89370400440532013000 10.0.0.1 fe80::1 \
+                    aa:bb:cc:dd:ee:ff born 12/05/1980 eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.sig \
+                    AKIAIOSFODNN7EXAMPLE ghp_a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1";
+        let kinds: Vec<Kind> = found(text).iter().map(|(_, kind)| *kind).collect();
+        let mut expected = Kind::ALL.to_vec();
+        expected.sort();
+        let mut sorted = kinds.clone();
+        sorted.sort();
+        assert_eq!(sorted, expected);
+    }
+
+    #[test]
+    fn the_end_of_every_block_is_seen() {
+        for length in 4000..4200 {
+            let text = format!("{} 123-45-6789", "x".repeat(length));
+            assert_eq!(found(&text), [("123-45-6789", Kind::Ssn)], "after {length}");
+        }
+    }
+
+    #[test]
+    fn only_the_wanted_kinds_are_hidden() {
+        assert_eq!(mask(b"a@b.co 10.0.0.1", Kind::Email.bit(), b"#"), Some(b"# 10.0.0.1".to_vec()));
+        assert_eq!(mask(b"nothing here", EVERYTHING, b"#"), None);
+    }
+
+    #[test]
+    fn what_overlaps_is_one() {
+        assert_eq!(found("555-234-5678@example.com"), [("555-234-5678@example.com", Kind::Email)]);
+    }
+
+    #[test]
+    fn offsets_become_code_points() {
+        let text = "\u{1f600}\u{e9} a@b.co";
+        let mut entities = scan(text.as_bytes(), EVERYTHING);
+        to_code_points(text.as_bytes(), &mut entities);
+        assert_eq!(entities, [Entity { start: 3, end: 9, kind: Kind::Email }]);
+    }
+}

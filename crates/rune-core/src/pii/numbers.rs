@@ -1,0 +1,402 @@
+//! Numbers that are written in groups: SSN, cards, dates, IPv4 addresses, phone numbers.
+//!
+//! A run is read once, group by group. At each group the longest entity that begins there is taken, and the reading
+//! goes on behind it.
+
+use super::chars::{DIGIT, JOINT, WORD, at, before, free_left, free_right, is};
+use super::context::{BIRTH, PHONE, SSN, Words, stands_before};
+use super::tokens::is_octet;
+use super::{Entity, Kind};
+
+/// Groups that are looked at together.
+const MOST: usize = 8;
+const ROOM: usize = 3 * MOST;
+const PARENTHESIS: u8 = b'(';
+
+#[derive(Clone, Copy, Default)]
+struct Group {
+    start: usize,
+    end: usize,
+    /// What joins it to the next group: one byte, or two; 0 when nothing does.
+    joint: [u8; 2],
+}
+
+impl Group {
+    fn read(text: &[u8], start: usize) -> Self {
+        let mut end = start;
+        while at(text, end, DIGIT) {
+            end += 1;
+        }
+        let mut joint = [0; 2];
+        if at(text, end, JOINT) {
+            if at(text, end + 1, DIGIT) {
+                joint[0] = text[end];
+            } else if at(text, end + 1, JOINT) && at(text, end + 2, DIGIT) {
+                joint = [text[end], text[end + 1]];
+            }
+        }
+        Self { start, end, joint }
+    }
+
+    fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// The place of the next group, if there is one.
+    fn next(&self) -> Option<usize> {
+        match self.joint {
+            [0, _] => None,
+            [_, 0] => Some(self.end + 1),
+            _ => Some(self.end + 2),
+        }
+    }
+
+    fn joined_by(&self, byte: u8) -> bool {
+        self.joint == [byte, 0]
+    }
+}
+
+/// Read the run of groups that begins at a place; where it ends. `each` hears of every group.
+pub fn read(
+    text: &[u8],
+    place: usize,
+    found: &mut Vec<Entity>,
+    mut each: impl FnMut(&mut Vec<Entity>, usize, usize),
+) -> usize {
+    // A window over the groups; it moves down when it comes to the end of its room.
+    let mut groups = [Group::default(); ROOM];
+    let (mut first, mut last) = (0, 0);
+    let mut next = Some(place);
+    let mut end = place;
+    loop {
+        if first + MOST > ROOM {
+            groups.copy_within(first..last, 0);
+            (first, last) = (0, last - first);
+        }
+        while last - first < MOST {
+            let Some(start) = next else { break };
+            let group = Group::read(text, start);
+            each(found, group.start, group.end);
+            next = group.next();
+            end = group.end;
+            groups[last] = group;
+            last += 1;
+        }
+        if first == last {
+            return end;
+        }
+        let entity = Start::new(text, &groups[first..last]).best();
+        first += 1;
+        if let Some(entity) = entity {
+            while first < last && groups[first].start < entity.end {
+                first += 1;
+            }
+            found.push(entity);
+        }
+    }
+}
+
+/// The groups from one on, and what may begin there.
+struct Start<'a> {
+    text: &'a [u8],
+    groups: &'a [Group],
+    place: usize,
+}
+
+impl<'a> Start<'a> {
+    fn new(text: &'a [u8], groups: &'a [Group]) -> Self {
+        Self { text, groups, place: groups[0].start }
+    }
+
+    /// The longest entity; the first kind in this order among equals.
+    fn best(&self) -> Option<Entity> {
+        // Nothing is shorter than 1.1.1.1 or 1.1.1990, and nothing begins inside a word.
+        if before(self.text, self.place, WORD) || (self.groups.len() < 3 && self.digits() < 7) {
+            return None;
+        }
+        let mut best: Option<Entity> = None;
+        let mut longest = 0;
+        for (kind, end) in [
+            (Kind::Ssn, self.ssn()),
+            (Kind::CreditCard, self.card()),
+            (Kind::DateOfBirth, self.date()),
+            (Kind::Ipv4, self.ipv4()),
+        ] {
+            if let Some(end) = end
+                && end > longest
+            {
+                (best, longest) = (Some(Entity { start: self.place, end, kind }), end);
+            }
+        }
+        // Last, and only where it would win: it may have to look for words.
+        self.phone(longest).or(best)
+    }
+
+    fn digits(&self) -> usize {
+        self.groups.iter().map(Group::len).sum()
+    }
+
+    fn lens<const N: usize>(&self) -> Option<[usize; N]> {
+        let mut lens = [0; N];
+        if self.groups.len() < N {
+            return None;
+        }
+        for (len, group) in lens.iter_mut().zip(self.groups) {
+            *len = group.len();
+        }
+        Some(lens)
+    }
+
+    fn number(&self, group: usize) -> u32 {
+        let Group { start, end, .. } = self.groups[group];
+        self.text[start..end].iter().fold(0, |sum, &byte| (sum * 10 + u32::from(byte - b'0')) % 1_000_000)
+    }
+
+    /// The one byte that joins the first `count` groups, when it is the same everywhere.
+    fn joint(&self, count: usize) -> Option<u8> {
+        let [byte, 0] = self.groups[0].joint else { return None };
+        self.groups[..count - 1].iter().all(|group| group.joined_by(byte)).then_some(byte)
+    }
+
+    fn ssn(&self) -> Option<usize> {
+        let end = match self.lens::<3>() {
+            Some([3, 2, 4]) => {
+                let joint = self.joint(3)?;
+                if joint != b'-' && !(matches!(joint, b' ' | b'.') && self.named(&SSN)) {
+                    return None;
+                }
+                if !ssn_parts(self.number(0), self.number(1), self.number(2)) {
+                    return None;
+                }
+                self.groups[2].end
+            }
+            _ if self.groups[0].len() == 9 && self.named(&SSN) => {
+                let Group { start, end, .. } = self.groups[0];
+                let number = self.text[start..end].iter().fold(0u32, |sum, &byte| sum * 10 + u32::from(byte - b'0'));
+                if !ssn_parts(number / 1_000_000, number / 10_000 % 100, number % 10_000) {
+                    return None;
+                }
+                end
+            }
+            _ => return None,
+        };
+        self.alone(end)
+    }
+
+    fn card(&self) -> Option<usize> {
+        let mut digits = [0u8; 19];
+        let mut total = 0;
+        let mut best = None;
+        for (index, group) in self.groups.iter().take(5).enumerate() {
+            let len = group.len();
+            if total + len > 19 {
+                break;
+            }
+            for (slot, &byte) in digits[total..].iter_mut().zip(&self.text[group.start..group.end]) {
+                *slot = byte - b'0';
+            }
+            total += len;
+            let joined = index == 0 || self.joint(index + 1).is_some_and(|byte| matches!(byte, b' ' | b'-'));
+            if !joined {
+                break;
+            }
+            if total >= 12
+                && self.card_layout(index + 1)
+                && card_issuer(&digits[..total])
+                && luhn(&digits[..total])
+                && self.alone(group.end).is_some()
+            {
+                best = Some(group.end);
+            }
+        }
+        best
+    }
+
+    /// In one piece, in fours, or as 4-6-5 and 4-6-4.
+    fn card_layout(&self, count: usize) -> bool {
+        let lens = || self.groups[..count].iter().map(Group::len);
+        match count {
+            1 => true,
+            3 if self.groups[1].len() == 6 => self.groups[0].len() == 4 && matches!(self.groups[2].len(), 4 | 5),
+            _ => lens().take(count - 1).all(|len| len == 4) && (1..=4).contains(&self.groups[count - 1].len()),
+        }
+    }
+
+    fn date(&self) -> Option<usize> {
+        let lens = self.lens::<3>()?;
+        if !matches!(self.joint(3)?, b'/' | b'.' | b'-') {
+            return None;
+        }
+        let (year, one, other) = match lens {
+            [1 | 2, 1 | 2, 4] => (2, 0, 1),
+            [4, 1 | 2, 1 | 2] => (0, 1, 2),
+            _ => return None,
+        };
+        let (one, other) = (self.number(one), self.number(other));
+        let day_and_month = |day, month| (1..=31).contains(&day) && (1..=12).contains(&month);
+        let plausible =
+            matches!(self.number(year) / 100, 19 | 20) && (day_and_month(one, other) || day_and_month(other, one));
+        let end = self.groups[2].end;
+        (plausible && self.alone(end).is_some() && self.named(&BIRTH)).then_some(end)
+    }
+
+    fn ipv4(&self) -> Option<usize> {
+        let groups = self.groups.get(..4)?;
+        let dotted = groups[..3].iter().all(|group| group.joined_by(b'.')) && !groups[3].joined_by(b'.');
+        let octets = groups.iter().all(|group| is_octet(&self.text[group.start..group.end]));
+        let end = groups[3].end;
+        let touched = before(self.text, self.place, WORD) || (self.place > 0 && self.text[self.place - 1] == b'.');
+        (dotted && octets && !touched && !at(self.text, end, WORD)).then_some(end)
+    }
+
+    // --- phone numbers ---
+
+    /// One that is longer than what has been found already.
+    fn phone(&self, longest: usize) -> Option<Entity> {
+        let text = self.text;
+        let last = if self.place > 0 { text[self.place - 1] } else { 0 };
+        let opened = last == PARENTHESIS;
+        let start = if opened || last == b'+' { self.place - 1 } else { self.place };
+        let end = if last == b'+' {
+            let touched = before(text, start, WORD) || (start > 0 && text[start - 1] == b'+');
+            if touched { None } else { self.international() }
+        } else if free_left(text, start) {
+            self.north_american(opened).or_else(|| self.national(start, longest))
+        } else {
+            None
+        };
+        let end = self.extension(end?);
+        (end > longest).then_some(Entity { start, end, kind: Kind::Phone })
+    }
+
+    /// After a `+`: 7 to 15 digits, 11 where the country is 1.
+    fn international(&self) -> Option<usize> {
+        if self.text[self.place] == b'0' {
+            return None;
+        }
+        if self.text[self.place] == b'1' { self.longest(11, 11) } else { self.longest(7, 15) }
+    }
+
+    /// The end of the longest row of groups with so many digits together.
+    fn longest(&self, least: usize, most: usize) -> Option<usize> {
+        let (mut total, mut best) = (0, None);
+        for group in self.groups {
+            total += group.len();
+            if total > most {
+                break;
+            }
+            if total >= least && (self.closed(group.end) || self.extension(group.end) > group.end) {
+                best = Some(group.end);
+            }
+        }
+        best
+    }
+
+    /// (555) 234-5678, 555-234-5678, 1 555 234 5678: area and exchange begin with 2 to 9.
+    fn north_american(&self, opened: bool) -> Option<usize> {
+        let text = self.text;
+        let prefix = match &text[self.groups[0].start..self.groups[0].end] {
+            b"1" | b"001" => 1,
+            _ => 0,
+        };
+        let [area, exchange, line] = self.groups.get(prefix..prefix + 3)? else { return None };
+        if (area.len(), exchange.len(), line.len()) != (3, 3, 4) {
+            return None;
+        }
+        if text[area.start] < b'2' || text[exchange.start] < b'2' {
+            return None;
+        }
+        let plain = |joint: [u8; 2]| matches!(joint, [b'-' | b'.' | b' ', 0]);
+        let closing = |joint: [u8; 2]| matches!(joint, [b')', 0 | b' ' | b'-' | b'.']);
+        let parenthesis = if prefix == 1 {
+            match self.groups[0].joint {
+                [b' ' | b'-' | b'.', b'('] | [b'(', 0] => true,
+                joint if plain(joint) => false,
+                _ => return None,
+            }
+        } else {
+            opened
+        };
+        if opened && prefix == 1 {
+            return None;
+        }
+        let well = if parenthesis { closing(area.joint) } else { plain(area.joint) };
+        (well && plain(exchange.joint) && (self.closed(line.end) || self.extension(line.end) > line.end))
+            .then_some(line.end)
+    }
+
+    /// Any other form, right after a word for telephone: 7 to 15 digits.
+    fn national(&self, start: usize, longest: usize) -> Option<usize> {
+        let end = self.longest(7, 15)?;
+        (self.extension(end) > longest && stands_before(self.text, start, &PHONE)).then_some(end)
+    }
+
+    /// Behind a number: x12, ext. 12, extension 12.
+    fn extension(&self, end: usize) -> usize {
+        let text = self.text;
+        let from = if text.get(end) == Some(&b' ') { end + 1 } else { end };
+        let rest = &text[from.min(text.len())..];
+        let Some(word) = ["extension", "ext", "x"]
+            .iter()
+            .find(|word| rest.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word.as_bytes())))
+        else {
+            return end;
+        };
+        let mut first = from + word.len();
+        for _ in 0..2 {
+            if first < text.len() && matches!(text[first], b'.' | b':' | b' ') {
+                first += 1;
+            }
+        }
+        let digits = text[first.min(text.len())..].iter().take_while(|&&byte| is(byte, DIGIT)).count();
+        let stop = first + digits;
+        if (1..=6).contains(&digits) && !at(text, stop, WORD) { stop } else { end }
+    }
+
+    fn closed(&self, end: usize) -> bool {
+        free_right(self.text, end)
+    }
+
+    /// The end again, when nothing touches the entity on either side.
+    fn alone(&self, end: usize) -> Option<usize> {
+        (free_left(self.text, self.place) && free_right(self.text, end)).then_some(end)
+    }
+
+    fn named(&self, words: &Words) -> bool {
+        stands_before(self.text, self.place, words)
+    }
+}
+
+/// Areas 000, 666 and from 900 on are not given out, nor are group 00 and serial 0000.
+fn ssn_parts(area: u32, group: u32, serial: u32) -> bool {
+    area != 0 && area != 666 && area < 900 && group != 0 && serial != 0
+}
+
+/// Whether an issuer has numbers of this beginning and length.
+fn card_issuer(digits: &[u8]) -> bool {
+    let n = digits.len();
+    let four = digits[..4].iter().fold(0u32, |sum, &digit| sum * 10 + u32::from(digit));
+    let two = four / 100;
+    match digits[0] {
+        4 => matches!(n, 13 | 16 | 19),
+        5 => ((51..=55).contains(&two) && n == 16) || two == 50 || two >= 56,
+        2 => ((2221..=2720).contains(&four) && n == 16) || (four == 2131 && n == 15),
+        3 => {
+            (matches!(two, 34 | 37) && n == 15)
+                || ((four / 10 <= 305 && four >= 3000) || four == 3095 || matches!(two, 36 | 38 | 39)) && n >= 14
+                || (3528..=3589).contains(&four) && n >= 16
+        }
+        6 => true,
+        1 => four == 1800 && n == 15,
+        _ => false,
+    }
+}
+
+/// The check digit of a card number (ISO/IEC 7812-1).
+fn luhn(digits: &[u8]) -> bool {
+    let sum: u32 = digits.iter().rev().enumerate().fold(0, |sum, (place, &digit)| {
+        let value = if place % 2 == 1 { u32::from(digit) * 2 } else { u32::from(digit) };
+        sum + if value > 9 { value - 9 } else { value }
+    });
+    sum.is_multiple_of(10)
+}

@@ -1,0 +1,1 @@
+"""The Python twins of the Rust kernels: the same output for every input. `native.py` chooses which of the two runs."""

@@ -1,0 +1,90 @@
+"""The one door to the native wheel `rune_native`: which kernels run in Rust, and which in Python.
+
+RUNE_NATIVE decides: `auto` takes Rust where it is installed, `require` refuses to run without, `off` runs Python. A
+wheel that is there and cannot be used is an error in the log, never a silent fallback.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable
+from functools import cache
+from typing import Any, Final, Literal, Protocol, TypeAlias
+
+from rune.errors import ConfigError
+from rune.kernels import pii
+
+_module: Any = None
+_problem = "rune_native is not installed"
+try:
+    import rune_native
+
+    _module = rune_native
+except ModuleNotFoundError as error:
+    if error.name != "rune_native":
+        _problem = f"rune_native is broken: {error}"
+except ImportError as error:
+    _problem = f"rune_native is broken: {error}"
+
+log = logging.getLogger("rune.native")
+
+Implementation: TypeAlias = Literal["rust", "python"]
+Wanted: TypeAlias = Literal["auto", "rust", "python"]
+
+ABI: Final = 1
+"""What this version of Rune calls in the wheel; it says so itself as `rune_native.ABI`."""
+MODES: Final = ("auto", "require", "off")
+
+
+class Pii(Protocol):
+    """A scanner for personal data."""
+
+    def scan(self, text: str) -> list[tuple[int, int, str]]: ...
+
+    def mask(self, text: str) -> str: ...
+
+
+def make_pii(wanted: Wanted, kinds: Iterable[str], by: str) -> tuple[Pii, Implementation]:
+    """A scanner for some kinds, and what it is made of.
+
+    Raises:
+        ConfigError: for Rust where there is none, and for an unknown kind.
+    """
+    try:
+        module = choose(wanted)
+        scanner: Pii = pii.Pii(kinds, by) if module is None else module.Pii(list(kinds), by)
+    except ValueError as error:
+        raise ConfigError(f"pii: {error}", hint=f"known kinds: {', '.join(pii.KINDS)}") from None
+    return scanner, "python" if module is None else "rust"
+
+
+def choose(wanted: Wanted = "auto") -> Any:
+    """The native module, or None where Python is to run.
+
+    Raises:
+        ConfigError: when Rust is wanted or required and cannot be had.
+    """
+    mode = os.environ.get("RUNE_NATIVE", "auto")
+    if mode not in MODES:
+        raise ConfigError(f"RUNE_NATIVE: {mode!r} is unknown", hint=f"it is one of {', '.join(MODES)}")
+    if wanted == "python" or (mode == "off" and wanted == "auto"):
+        return None
+    module, problem = installed()
+    if module is None and (wanted == "rust" or mode == "require"):
+        raise ConfigError(f"native kernels: {problem}", hint="`make setup` builds them where cargo is installed")
+    return module
+
+
+@cache
+def installed() -> tuple[Any, str]:
+    """The wheel, or why it cannot be used: in the log too, unless it is simply not there."""
+    problem = _problem
+    if _module is not None:
+        found = getattr(_module, "ABI", None)
+        if found == ABI:
+            return _module, ""
+        problem = f"rune_native speaks version {found}, this is version {ABI}: install the two together"
+    if not problem.endswith("not installed"):
+        log.error("native kernels: %s; Python runs instead", problem)
+    return None, problem
