@@ -117,7 +117,7 @@ async def test_a_collision_hides_the_newcomer() -> None:
     merged = router(Mount(one), Mount(two))
     assert await names(merged) == ["add"]
     assert (await resolved(merged, ask("tools/call", name="add"))).source is one
-    assert (await merged.view(ask("x"))).hidden == ["add"]
+    assert (await merged.view(ask("x"))).hidden == [("two", "add")]
 
 
 async def test_a_source_that_cannot_answer_hides_nobody_else() -> None:

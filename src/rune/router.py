@@ -66,7 +66,7 @@ class View:
         self.resources: dict[str, Target] = {}
         self.templates: list[tuple[Template, Target]] = []
         self.readers: list[Source] = []
-        self.hidden: list[str] = []
+        self.hidden: list[tuple[str, str]] = []
         self.bare: dict[str, Target | None] = {}
         self._members: dict[str, list[tuple[str, bytes]]] = {
             "tools": [], "prompts": [], "resources": [], "resourceTemplates": [],
@@ -118,8 +118,7 @@ class View:
         self._members[kind].append((name, item.raw if name == item.name else renamed(item.raw, name)))
 
     def _hide(self, source: Source, name: str) -> None:
-        self.hidden.append(name)
-        log.warning("%s: %s is hidden, another source already offers that name", source.name, name)
+        self.hidden.append((source.name, name))
 
     def page(self, members: str, cursor: str | None) -> Result:
         """One page of a list, encoded once for all who see this view.
@@ -265,6 +264,8 @@ class Router:
         view = self._views.get(key)
         if view is None or any(old is not new for old, new in zip(view.catalogs, catalogs, strict=True)):
             view = self._view(catalogs)
+            for hidden in view.hidden:
+                log.warning("%s: %s is hidden, another source already offers that name", *hidden)
             if len(self._views) >= 1024:
                 self._views.pop(next(iter(self._views)))
             self._views[key] = view

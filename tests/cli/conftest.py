@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 from rune.cli import run
+from tests.client.web import Handle, Web, serving
 
 TOOLS = """
 import asyncio
@@ -154,3 +158,33 @@ def start() -> Iterator[Callable[..., Process]]:
         if process.child.poll() is None:
             process.child.kill()
         process.child.communicate(timeout=5)
+
+
+@pytest.fixture
+def site() -> Iterator[Callable[[Handle], Web]]:
+    """Start an HTTP server of a few lines on a loop of its own: the command line has one, too."""
+    ends: list[Callable[[], None]] = []
+
+    def begin(handle: Handle) -> Web:
+        ready: Future[tuple[Web, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
+
+        async def live() -> None:
+            end = asyncio.Event()
+            async with serving(handle) as web:
+                ready.set_result((web, asyncio.get_running_loop(), end))
+                await end.wait()
+
+        thread = threading.Thread(target=asyncio.run, args=(live(),))
+        thread.start()
+        web, loop, end = ready.result(timeout=20)
+
+        def stop() -> None:
+            loop.call_soon_threadsafe(end.set)
+            thread.join(timeout=20)
+
+        ends.append(stop)
+        return web
+
+    yield begin
+    for stop in ends:
+        stop()

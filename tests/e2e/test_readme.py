@@ -55,8 +55,9 @@ class Shell:
     def run(self, *argv: str, wait_for_port: bool = False) -> None:
         # What was left running goes on printing: each block gets files of its own.
         out, err = (self.folder / f".{name}-{len(self.groups)}" for name in ("out", "err"))
-        # The command is that of the interpreter that runs the tests.
-        environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+        # The command is that of the interpreter that runs the tests; the home is nobody's.
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        environment = os.environ | {"PATH": path, "HOME": str(self.folder)}
         # What a page keeps stays out of the vault and the keyring of whoever runs the tests.
         environment |= {
             "RUNE_HOME": str(self.folder / ".home"),

@@ -15,11 +15,17 @@ from rune.errors import RuneError
 
 VERBS: Final = {
     "serve": ("rune.cli.serve:serve", "Serve tools, resources and prompts as one MCP endpoint."),
+    "add": ("rune.cli.add:add", "Add a source to a rune.toml, after a look at it."),
+    "remove": ("rune.cli.sources:remove", "Take sources out of a rune.toml."),
+    "list": ("rune.cli.sources:list_", "List the sources: state, tools, cost."),
+    "import": ("rune.cli.editors:import_", "Take over the servers of an editor."),
+    "connect": ("rune.cli.editors:connect", "Make an editor use Rune."),
     "tool": ("rune.cli.tools:tool", "List, show and call tools."),
     "resource": ("rune.cli.resources:resource", "List and read resources."),
     "prompt": ("rune.cli.prompts:prompt", "List and get prompts."),
     "inspect": ("rune.cli.inspect:inspect", "Show what a server is and offers."),
     "secret": ("rune.cli.secrets:secret", "Keep secrets for configs in the vault."),
+    "doctor": ("rune.cli.doctor:doctor", "Say what is wrong with a source, and what to do."),
     "check": ("rune.cli.check:check", "Check a config without starting anything."),
     "version": ("rune.cli.version:version", "Print the version."),
     "completion": ("rune.cli.completion:completion", "Print the completion script of a shell."),

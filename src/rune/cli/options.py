@@ -68,6 +68,27 @@ def reaching(function: F) -> F:
     return common(function)
 
 
+def editing(function: F) -> F:
+    """What verbs have that edit a rune.toml."""
+    return common(
+        click.option(
+            "--config",
+            "file",
+            metavar="FILE",
+            default=Path("rune.toml"),
+            type=click.Path(dir_okay=False, path_type=Path),
+            callback=_is_toml,
+            help="./rune.toml when not given.",
+        )(function)
+    )
+
+
+def _is_toml(_ctx: click.Context, _parameter: click.Parameter, path: Path) -> Path:
+    if path.suffix != ".toml":
+        raise Misuse(f"{path} is no rune.toml, and only that is edited", "--config rune.toml")
+    return path
+
+
 def configured(targets: tuple[str, ...], file: Path | None) -> Config:
     """The Config of a command line, with the command after `--` that `main` has put aside."""
     return reading(targets, file)()

@@ -122,6 +122,13 @@ def status(text: str) -> None:
     sys.stderr.flush()
 
 
+def diff(text: str) -> None:
+    """What changes in a file, on stderr: stdout is for what was asked for."""
+    for line in text.splitlines():
+        colour = {"+": "green", "-": "red", "@": "dim"}.get(line[:1])
+        err(paint(_CONTROL.sub("", line), colour, err=True) if colour else _CONTROL.sub("", line))
+
+
 def compact(data: Any) -> str:
     """JSON on one line."""
     return msgspec.json.encode(data).decode()

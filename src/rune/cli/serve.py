@@ -20,7 +20,9 @@ from rune.app import Listen, listening
 from rune.build import catalogs, house
 from rune.cli import LISTENERS, late, screen
 from rune.cli.options import configured, reading, served
+from rune.config.editors import Machine
 from rune.config.model import Config
+from rune.config.takeover import waiting
 from rune.gateway import Gateway
 from rune.request import Request
 from rune.router import exposed
@@ -132,10 +134,14 @@ def announce(config: Config, listen: Listen, port: int, call: str, *, as_json: b
     url = f"http://{place}/mcp"
     names = [source.name for source in config.sources]
     step = f"{screen.program()} {call} --url {url}"
+    # Where nothing is configured, what other programs have may be what is wanted; it is offered, not taken.
+    found = waiting(Machine()) if [source.origin for source in config.sources] == ["demo"] else {}
     if as_json:
         profiles = {name: f"{url}/{name}" for name in config.profiles}
-        websocket = f"ws://{place}/mcp"
-        screen.value({"url": url, "websocket": websocket, "sources": names, "profiles": profiles, "next": step})
+        value = {
+            "url": url, "websocket": f"ws://{place}/mcp", "sources": names, "profiles": profiles, "next": step,
+        }  # fmt: skip
+        screen.value({**value, "found": found} if found else value)
         return
     entry = {"mcpServers": {config.server.name or "rune": {"type": "http", "url": url}}}
     screen.out(f"rune {__version__} serves {', '.join(names) or 'nothing: the config has no sources'}")
@@ -145,3 +151,6 @@ def announce(config: Config, listen: Listen, port: int, call: str, *, as_json: b
     screen.out("")
     screen.out(f"client:  {msgspec.json.encode(entry).decode()}")
     screen.out(f"next:    {screen.paint(step, 'cyan')}")
+    if found:
+        servers = ", ".join(f"{count} of {title}" for title, count in found.items())
+        screen.out(f"found:   servers of other programs ({servers}): {screen.program()} import takes them over")

@@ -55,11 +55,11 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 class Document:
     """A config file, decoded, that can say on which line something stands."""
 
-    def __init__(self, path: Path, environ: Mapping[str, str]) -> None:
+    def __init__(self, path: Path, environ: Mapping[str, str], text: str | None = None) -> None:
         self.path = path
         self.environ = environ
         try:
-            text = path.read_bytes().decode()
+            text = path.read_bytes().decode() if text is None else text
         except OSError as error:
             raise ConfigError(f"{path}: {(error.strerror or str(error)).lower()}", hint="check the path") from None
         except UnicodeDecodeError as error:
@@ -68,7 +68,7 @@ class Document:
         try:
             self.value, self.lines = _parse(text, path.suffix)
         except (tomllib.TOMLDecodeError, json.JSONDecodeError) as error:
-            raise ConfigError(_syntax(path, text, error), hint="correct the syntax there") from None
+            raise ConfigError(syntax_error(path, text, error), hint="correct the syntax there") from None
         except RecursionError:
             raise ConfigError(f"{path}: nested too deeply", hint="a config is a few tables deep") from None
 
@@ -110,13 +110,13 @@ class Document:
                 raise self.error((*path, key), f'unknown key "{key}"{where}', hint)
 
 
-def read_toml(path: Path, environ: Mapping[str, str]) -> Config:
-    """A `rune.toml`.
+def read_toml(path: Path, environ: Mapping[str, str], text: str | None = None) -> Config:
+    """A `rune.toml`; `text` is what shall stand in it, where that is not written yet.
 
     Raises:
         ConfigError: naming file and line.
     """
-    document = Document(path, environ)
+    document = Document(path, environ, text)
     document.known((), document.value, _TABLES)
     server = document.read(("server",), document.value.get("server", {}), ServerTable)
     if server.store.startswith("sqlite:"):
@@ -274,7 +274,8 @@ def _parse(text: str, suffix: str) -> tuple[Any, Lines]:
     return tomllib.loads(text), toml_lines(text)
 
 
-def _syntax(path: Path, text: str, error: tomllib.TOMLDecodeError | json.JSONDecodeError) -> str:
+def syntax_error(path: Path, text: str, error: tomllib.TOMLDecodeError | json.JSONDecodeError) -> str:
+    """What a parser found wrong, with file and line."""
     if isinstance(error, json.JSONDecodeError):
         return f"{path}:{error.lineno}: {_lower(error.msg)} (column {error.colno})"
     match = _TOML_ERROR.fullmatch(str(error))

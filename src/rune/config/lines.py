@@ -6,7 +6,7 @@ import json
 import re
 import tomllib
 from collections.abc import Iterator
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 Path: TypeAlias = tuple[str | int, ...]
 Lines: TypeAlias = dict[Path, int]
@@ -28,29 +28,47 @@ def find(lines: Lines, path: Path) -> int:
     return lines.get(path, 1)
 
 
+class Statement(NamedTuple):
+    """A header or a key of a TOML document: the table that it opens or stands in, its key there, and where it is."""
+
+    table: Path
+    key: Path
+    start: int
+    end: int
+
+
+def toml_statements(text: str) -> Iterator[Statement]:
+    """The headers (with an empty key) and keys of a TOML document that `tomllib` has accepted."""
+    table: Path = ()
+    arrays: dict[Path, int] = {}
+    at = _past(_SKIPPED, text, 0)
+    while match := _KEY.match(text, at):
+        key: Path = tuple(_parts(match["key"]))
+        if match["open"] is not None:
+            table, key = _resolve(key, arrays), ()
+            if match["open"] == "[[":
+                arrays[table] = arrays.get(table, -1) + 1
+                table = (*table, arrays[table])
+        end = _statement_end(text, match.end())
+        yield Statement(table, key, at, end)
+        at = _past(_SKIPPED, text, end)
+
+
 def toml_lines(text: str) -> Lines:
     """The line of every table and key of a TOML document that `tomllib` has accepted.
 
     Keys inside inline tables are not listed: they are found with the key that holds them.
     """
     lines: Lines = {}
-    table: Path = ()
-    arrays: dict[Path, int] = {}
-    at = _past(_SKIPPED, text, 0)
-    while match := _KEY.match(text, at):
-        line = text.count("\n", 0, at) + 1
-        key = tuple(_parts(match["key"]))
-        if match["open"] is None:
-            for end in range(1, len(key) + 1):
-                lines.setdefault((*table, *key[:end]), line)
-        else:
-            table = _resolve(key, arrays)
+    for table, key, start, _ in toml_statements(text):
+        line = text.count("\n", 0, start) + 1
+        for end in range(1, len(key) + 1):
+            lines.setdefault((*table, *key[:end]), line)
+        if not key:
+            # The first element of an array of tables stands for the array, too.
+            if isinstance(table[-1], int):
+                lines.setdefault(table[:-1], line)
             lines.setdefault(table, line)
-            if match["open"] == "[[":
-                arrays[table] = arrays.get(table, -1) + 1
-                table = (*table, arrays[table])
-                lines[table] = line
-        at = _past(_SKIPPED, text, _statement_end(text, match.end()))
     return lines
 
 
@@ -62,7 +80,7 @@ def _parts(key: str) -> Iterator[str]:
         yield part
 
 
-def _resolve(key: tuple[str, ...], arrays: dict[Path, int]) -> Path:
+def _resolve(key: Path, arrays: dict[Path, int]) -> Path:
     """A table's path, with the index of the last element where an array of tables is passed on the way."""
     found: Path = ()
     for index, part in enumerate(key):

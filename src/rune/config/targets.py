@@ -92,6 +92,11 @@ def _command(command: tuple[str, ...]) -> SourceConfig:
     return SourceConfig(plain_name(base), "command", command=command, origin=f"-- {command[0]}")
 
 
+def name_of(target: str | Sequence[str]) -> str:
+    """The name that the source of a target or of a command gets."""
+    return (_single(target) if isinstance(target, str) else _command(tuple(target))).name
+
+
 def _with_ports(sources: list[SourceConfig]) -> list[SourceConfig]:
     """Hosts get their port where two would have the same name."""
     counts = Counter(source.name for source in sources)
