@@ -147,6 +147,30 @@ def everything_server() -> list[str]:
     return ["node", program(folder, "mcp-server-everything")]
 
 
+def filesystem_server(*folders: str) -> list[str]:
+    """npm @modelcontextprotocol/server-filesystem: legacy era on stdio, for the files below these folders."""
+    folder = npm("server-filesystem", "@modelcontextprotocol/server-filesystem@2026.8.31")
+    return ["node", program(folder, "mcp-server-filesystem"), *folders]
+
+
+def memory_server() -> list[str]:
+    """npm @modelcontextprotocol/server-memory: legacy era on stdio; MEMORY_FILE_PATH says where it keeps its graph."""
+    folder = npm("server-memory", "@modelcontextprotocol/server-memory@2026.8.31")
+    return ["node", program(folder, "mcp-server-memory")]
+
+
+def git_server(repository: str) -> list[str]:
+    """PyPI mcp-server-git: both eras on stdio (official SDK 2.x)."""
+    folder = python_venv("mcp-server-git", "mcp-server-git==2026.10.19")
+    return [program(folder, "mcp-server-git"), "--repository", repository]
+
+
+def sqlite_server(database: str) -> list[str]:
+    """PyPI mcp-server-sqlite: legacy era on stdio, refuses the probe with -32602; does not run on the SDK 2.x."""
+    folder = python_venv("mcp-server-sqlite", "mcp-server-sqlite==2025.4.25", "mcp<2")
+    return [program(folder, "mcp-server-sqlite"), "--db-path", database]
+
+
 def sdk() -> Path:
     """The official Python SDK 2.3.0, in an environment of its own."""
     return python_venv("mcp-sdk", "mcp==2.3.0")
