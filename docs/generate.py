@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import click
 import msgspec
 
 from rune.cli import VERBS, late, rune
-from rune.config.model import FIELDS_OF, ProfileTable, ServerTable, Size, SourceTable
+from rune.config.model import FIELDS_OF, AuthTable, ProfileTable, ServerTable, Size, SourceTable
 
 HEAD = "<!-- Made by docs/generate.py. -->\n\n"
 
@@ -68,6 +68,7 @@ def config() -> str:
     for title, shape in (
         ("[server]", ServerTable),
         ("[sources.NAME]", SourceTable),
+        ("[sources.NAME.auth]", AuthTable),
         ("[profiles.NAME]", ProfileTable),
     ):
         text += f"\n## {title}\n\n{_first_upper((shape.__doc__ or '').partition(': ')[2])}\n\n"
@@ -103,8 +104,12 @@ def _type(hint: Any) -> str:
         return "list of texts"
     if origin is dict:
         return "table of texts"
+    if origin is Literal:
+        return "one of " + ", ".join(f"`{each}`" for each in arguments)
     if arguments:
         return " or ".join(_type(each) for each in arguments if each is not type(None))
+    if hint is AuthTable:
+        return "table, see below"
     return {str: "text", int: "number", float: "seconds", bool: "true or false", Size: "size"}[hint]
 
 

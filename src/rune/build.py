@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 import sys
 import traceback
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -17,8 +18,10 @@ from types import CodeType, ModuleType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from rune import __version__
+from rune.config import places
 from rune.config.fill import Surroundings
 from rune.config.model import Config, ServerTable, SourceConfig
+from rune.config.targets import DEFAULTS
 from rune.errors import ConfigError, RuneError
 from rune.gateway import Gateway, Identity
 from rune.parking import Parking
@@ -34,6 +37,8 @@ from rune.taskids import TaskIds
 from rune.tasks import Tasks
 
 if TYPE_CHECKING:
+    from rune.client.calls import Auth
+    from rune.client.oauth.session import OAuth
     from rune.sources.functions import Server
     from rune.sources.upstream.source import Upstream
 
@@ -46,6 +51,8 @@ LATE: Final = {
     "command": "rune.client.duplex:command",
     "sqlite": "rune.stores.sqlite:SqliteStore",
     "vault": "rune.auth.vault:Vault",
+    "oauth": "rune.client.oauth.session:OAuth",
+    "later": "rune.client.oauth.later:Later",
 }
 
 
@@ -216,17 +223,46 @@ def _make(source: SourceConfig, parking: Parking, kept: Path | None) -> Source:
     identity = {"name": "rune", "version": __version__}
     upstream: Upstream = late("upstream")(source.name, wire_of(source), identity=identity, parking=parking, terms=terms)
     if kept is not None:
-        upstream.keep(Disk(kept, source.name, [source.place, source.command, source.cwd, source.env, source.headers]))
+        known_by = [source.place, source.command, source.cwd, source.env, source.headers, source.auth]
+        upstream.keep(Disk(kept, source.name, known_by))
     return upstream
 
 
-def wire_of(source: SourceConfig) -> Any:
-    """How to reach the server of a URL or command: each call of it gives a new wire."""
+def wire_of(source: SourceConfig, auth: Auth | None = None) -> Any:
+    """How to reach the server of a URL or command: each call of it gives a new wire. `auth` is another one than that of
+    the config."""
     if source.kind == "command":
         return late("command")(source.name, source.command, env=source.env, cwd=source.cwd)
     limits = late("limits")(connections=source.max_connections)
     kind = "websocket" if source.place.startswith("ws") else "url"
-    return late(kind)(source.name, source.place, headers=source.headers, limits=limits)
+    return late(kind)(source.name, source.place, headers=source.headers, limits=limits, auth=auth or auth_of(source))
+
+
+def auth_of(source: SourceConfig) -> Auth | None:
+    """What proves to the server of a URL who we are. One with a token in its headers needs nothing else; one without
+    `auth` is asked for nothing before it refuses."""
+    if any(name.lower() == "authorization" for name in source.headers):
+        return None
+    if source.auth is not None:
+        return oauth_of(source)
+    later: Auth = late("later")(lambda: oauth_of(source), places.vault(os.environ).exists)
+    return later
+
+
+def oauth_of(source: SourceConfig) -> OAuth:
+    """The credential of the operator at the server of a URL."""
+    oauth: OAuth = late("oauth")(source.name, source.place, late("vault")(), source.auth)
+    oauth.command = login_command(source)
+    return oauth
+
+
+def login_command(source: SourceConfig) -> str:
+    """What to type to sign in: a source of a config goes by its name, a TARGET by its URL."""
+    if source.origin == source.place:
+        return f"rune auth login {source.place}"
+    file = Path(source.origin.rpartition(":")[0])
+    usual = file.parent in (Path(), Path.cwd()) and file.name in DEFAULTS
+    return f"rune auth login {source.name}" + ("" if usual else f" --config {file}")
 
 
 async def _distinct(mounts: Sequence[Mount], sources: Sequence[SourceConfig]) -> None:

@@ -18,11 +18,13 @@ from urllib.parse import urlsplit
 import msgspec
 
 from rune import __version__
-from rune.build import around, build, late, surroundings
+from rune.build import around, build, late, surroundings, wire_of
 from rune.client.answers import Answers, Elicit, Roots, Sample
+from rune.client.calls import Auth
 from rune.client.client import Connection
 from rune.client.hearing import Listening, OnLog, OnProgress, Told
 from rune.client.views import Completion, PromptResult, ReadResult, ToolResult
+from rune.config.model import SourceConfig
 from rune.config.targets import load
 from rune.errors import INTERNAL_ERROR, ConfigError, ProtocolError, TimedOut, Unavailable
 from rune.gateway import Gateway
@@ -50,6 +52,7 @@ class ClientOptions(TypedDict, total=False):
     on_log: OnLog | None
     log_level: str
     headers: Mapping[str, str] | None
+    auth: Auth | None
     env: Mapping[str, str] | None
     timeout: float
     name: str
@@ -62,6 +65,7 @@ class Client:
     `elicitation`, `sampling` and `roots` answer what a tool asks in between; what is not given is not offered to the
     server. `on_progress(progress, total, message)` and `on_log(level, data, logger)` are told what a call says on its
     way, logs from `log_level` (info) on; they must return at once. `headers` go to a URL, `env` to a command.
+    `auth` proves to a URL who we are; without it the vault is asked, as `rune auth login` has filled it.
     `timeout` (60 seconds) holds for each exchange. `name` and `version` are what the server is told of this client.
 
     Raises:
@@ -78,6 +82,7 @@ class Client:
         self._on_log = options.get("on_log")
         self._log_level = options.get("log_level", "info") if self._on_log is not None else None
         self._headers = options.get("headers")
+        self._auth = options.get("auth")
         self._env = options.get("env")
         self._timeout = options.get("timeout", 60.0)
         self._identity = {"name": options.get("name", "rune"), "version": options.get("version", __version__)}
@@ -127,8 +132,10 @@ class Client:
             if not target:
                 raise ConfigError("an empty command", hint='give it as a list: ["npx", "-y", "some-server"]')
             return late("command")(Path(target[0]).name, target, env=self._env)
-        name = urlsplit(target).hostname or target
-        return late("websocket" if target.startswith("ws") else "url")(name, target, headers=self._headers)
+        source = SourceConfig(
+            urlsplit(target).hostname or target, "url", place=target, headers=dict(self._headers or {}), origin=target
+        )
+        return wire_of(source, self._auth)
 
     # --- requests ---
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.conformance import suite
 from tests.serving import rune
+
+CLIENT = Path(__file__).with_name("client.py")
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +34,20 @@ def test_nothing_fails_in_the_whole_suite(url: str) -> None:
     report = suite.run("server", url, suite.ALL)
     assert report.failed == 0, str(report)
     assert report.passed > 196, str(report)
+
+
+@pytest.mark.parametrize(("revision", "scenarios", "checks"), [("2026-07-28", 32, 464), ("2025-11-25", 18, 307)])
+def test_our_client_passes_every_required_scenario(
+    revision: str, scenarios: int, checks: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The vault and the keyring of whoever runs the tests stay out of it.
+    monkeypatch.setenv("RUNE_HOME", str(tmp_path))
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
+    report = suite.run("client", f"{sys.executable} {CLIENT}", revision)
+    assert report.failed == 0, str(report)
+    assert len(report.scored) == scenarios
+    assert report.good == report.scored, str(report)
+    assert report.passed >= checks, str(report)
 
 
 SUMMARY = """Results saved to out

@@ -37,6 +37,8 @@ from rune.request import Note, Request, Result
 log = logging.getLogger("rune.client")
 
 PROBE_TIMEOUT: Final = 5.0
+HTTP_PROBE_TIMEOUT: Final = 20.0
+"""On HTTP silence says nothing about the era: old servers answer what they do not know."""
 
 Era: TypeAlias = Modern | Legacy
 
@@ -193,7 +195,8 @@ class Connection:
 
     async def _discover(self, modern: Modern) -> Modern | None:
         request = _probe("server/discover")
-        request.deadline = asyncio.get_running_loop().time() + min(PROBE_TIMEOUT, self._timeout)
+        patience = HTTP_PROBE_TIMEOUT if self._wire.http else PROBE_TIMEOUT
+        request.deadline = asyncio.get_running_loop().time() + min(patience, self._timeout)
         value = (await modern.handle(request)).value
         versions = value.get("supportedVersions")
         if not isinstance(versions, list) or (MODERN not in versions and any(v in LEGACY for v in versions)):

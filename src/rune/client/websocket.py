@@ -76,7 +76,7 @@ class Socket:
                 if refusal.status == 403:
                     raise
                 raise NeedsAuth(
-                    f"{self.name}: wants a sign-in first (401)", hint=f"rune auth login {self.name}"
+                    f"{self.name}: wants a sign-in first (401)", hint="check the token in its headers"
                 ) from None
         raise AssertionError("the last try returns or raises")
 

@@ -20,6 +20,7 @@ from rune.config.model import (
     FIELDS_OF,
     KINDS,
     SOURCE_NAME,
+    AuthTable,
     Config,
     ProfileTable,
     ServerTable,
@@ -177,6 +178,7 @@ def _toml_source(document: Document, name: str, value: Any) -> SourceConfig | No
             raise error
     else:
         place = check_url(table.url or "", document.origin(*path, "url"))
+        _check_auth(document, path, table)
     return SourceConfig(
         name=name,
         kind=kind,
@@ -186,6 +188,7 @@ def _toml_source(document: Document, name: str, value: Any) -> SourceConfig | No
         env=table.env,
         cwd=str(_beside(document.path, table.cwd or ".")) if kind == "command" else None,
         headers=table.headers,
+        auth=_with_file(document.path, table.auth),
         timeout=table.timeout,
         idle=table.idle,
         concurrency=table.concurrency,
@@ -195,6 +198,20 @@ def _toml_source(document: Document, name: str, value: Any) -> SourceConfig | No
         tools=table.tools,
         origin=document.origin(*path),
     )
+
+
+def _check_auth(document: Document, path: KeyPath, table: SourceTable) -> None:
+    """A sign-in that cannot work is said now, not when somebody calls a tool."""
+    if table.auth is None:
+        return
+    problem = table.auth.problem()
+    if problem is not None:
+        key, message = problem
+        raise document.error((*path, "auth", key), f"{_dotted((*path, 'auth', key))}: {message}")
+    if any(name.lower() == "authorization" for name in table.headers):
+        raise document.error(
+            (*path, "auth"), "auth and an Authorization header exclude each other", "take one of them out"
+        )
 
 
 def _split(document: Document, path: KeyPath, command: str | tuple[str, ...] | None) -> tuple[str, ...]:
@@ -282,6 +299,13 @@ def syntax_error(path: Path, text: str, error: tomllib.TOMLDecodeError | json.JS
     if str(error).endswith(_AT_THE_END):
         return f"{path}:{text.rstrip().count(chr(10)) + 1}: {_lower(str(error))}"
     return f"{path}:{match[2]}: {_lower(match[1])} (column {match[3]})" if match else f"{path}: {_lower(str(error))}"
+
+
+def _with_file(path: Path, auth: AuthTable | None) -> AuthTable | None:
+    """The file of a token is meant from the folder of the config, too."""
+    if auth is None or auth.assertion_file is None:
+        return auth
+    return msgspec.structs.replace(auth, assertion_file=str(_beside(path, auth.assertion_file)))
 
 
 def _beside(path: Path, other: str) -> Path:

@@ -63,6 +63,52 @@ class ServerTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     store: Annotated[StoreUrl, Meta(description='where tasks live: "memory" or "sqlite:PATH"')] = "memory"
 
 
+Grant: TypeAlias = Literal["authorization_code", "client_credentials", "jwt_bearer", "token_exchange"]
+HttpUrl: TypeAlias = Annotated[str, Meta(pattern=r"^https?://[^/?#]+")]
+
+
+class AuthTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`auth` of a source with `url`: how Rune signs in there, where that cannot be found out."""
+
+    grant: Annotated[Grant, Meta(description="how a token is obtained; all but the first need nobody at a browser")] = (
+        "authorization_code"
+    )
+    client_id: Annotated[str | None, Meta(description="who Rune is there, or the https URL of a metadata document")] = (
+        None
+    )
+    client_secret: Annotated[str | None, Meta(description="its secret; take it from the vault: ${secret:NAME}")] = None
+    private_key: Annotated[str | None, Meta(description="a key in PEM that signs instead of a secret")] = None
+    algorithm: Annotated[str, Meta(description="how it signs")] = "ES256"
+    scopes: Annotated[Texts, Meta(description="what to ask for besides what the server names")] = ()
+    issuer: Annotated[HttpUrl | None, Meta(description="the only authorization server to accept, wherever it is")] = (
+        None
+    )
+    assertion_file: Annotated[str | None, Meta(description="a file with the token of a workload or of a person")] = None
+    idp: Annotated[HttpUrl | None, Meta(description="token endpoint of the identity provider; for token_exchange")] = (
+        None
+    )
+    idp_client_id: Annotated[str | None, Meta(description="who Rune is at the identity provider")] = None
+
+    def __repr__(self) -> str:
+        return f"AuthTable({self.grant}, …)"
+
+    def problem(self) -> tuple[str, str] | None:
+        """A key, and what is wrong with it."""
+        needed = {
+            "client_credentials": ("client_id",),
+            "jwt_bearer": ("assertion_file",),
+            "token_exchange": ("assertion_file", "idp", "client_id"),
+        }.get(self.grant, ())
+        missing = [key for key in needed if getattr(self, key) is None]
+        if missing:
+            return "grant", f"{self.grant} needs {' and '.join(missing)}"
+        if self.client_id is None and (self.client_secret is not None or self.private_key is not None):
+            return "client_secret" if self.private_key is None else "private_key", "belongs to a client_id"
+        if self.grant == "client_credentials" and self.client_secret is None and self.private_key is None:
+            return "grant", f"{self.grant} needs client_secret or private_key"
+        return None
+
+
 class SourceTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[sources.NAME]`: one thing that offers tools. Exactly one of `url`, `command`, `python` says what it is."""
 
@@ -73,6 +119,7 @@ class SourceTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     env: Annotated[dict[str, str], Meta(description="environment variables for `command`")] = {}
     cwd: Annotated[str | None, Meta(description="where `command` runs; the folder of the file when not given")] = None
     headers: Annotated[dict[str, str], Meta(description="HTTP headers for `url`")] = {}
+    auth: Annotated[AuthTable | None, Meta(description="how to sign in at `url`")] = None
     timeout: Annotated[Seconds | None, Meta(description="seconds that one of its answers may take")] = None
     idle: Annotated[
         Seconds | None, Meta(description="seconds without a call after which it sleeps; never if not given")
@@ -101,6 +148,7 @@ FIELDS_OF: Final[dict[str, tuple[Kind, ...]]] = {
     "env": ("command",),
     "cwd": ("command",),
     "headers": ("url",),
+    "auth": ("url",),
     "timeout": ("url", "command"),
     "idle": ("url", "command"),
     "concurrency": ("url", "command"),
@@ -120,9 +168,10 @@ class SourceConfig:
     place: str = ""
     command: tuple[str, ...] = ()
     prefix: str = ""
-    env: dict[str, str] = field(default_factory=dict)
+    env: dict[str, str] = field(default_factory=dict, repr=False)
     cwd: str | None = None
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict, repr=False)
+    auth: AuthTable | None = None
     timeout: float | None = None
     idle: float | None = None
     concurrency: int = 100

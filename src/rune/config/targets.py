@@ -16,7 +16,7 @@ from rune.errors import ConfigError
 
 ACCEPTED: Final = "a URL (https://…), a file tools.py, an mcp.json, or -- command args…"
 DEMO: Final = Path(__file__).resolve().parent.parent / "demo" / "tools.py"
-_DEFAULTS: Final = ("rune.toml", "mcp.json")
+DEFAULTS: Final = ("rune.toml", "mcp.json")
 
 
 def load(
@@ -32,7 +32,7 @@ def load(
         ConfigError: for a target or file that cannot be accepted, and for names that collide.
     """
     if not targets and not command and file is None:
-        file = next((path for path in map(Path, _DEFAULTS) if path.is_file()), None)
+        file = next((path for path in map(Path, DEFAULTS) if path.is_file()), None)
         if file is None:
             return Config(sources=(SourceConfig("demo", "python", place=str(DEMO), origin="demo"),))
     config = Config() if file is None else _read(file, environ)

@@ -1,0 +1,32 @@
+"""Stands for the sign-in of a server that may never want one: nothing is loaded before there is a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from rune.client.calls import Auth
+
+_NOTHING: Final[Mapping[str, str]] = {}
+
+
+class Later:
+    """An Auth that is made with the first refusal, or with the first exchange where `there` says that a vault is."""
+
+    def __init__(self, make: Callable[[], Auth], there: Callable[[], bool]) -> None:
+        self._make = make
+        self._there = there
+        self._asked = False
+        self._auth: Auth | None = None
+
+    async def headers(self, method: str, url: str) -> Mapping[str, str]:
+        if not self._asked:
+            self._asked = True
+            if self._there():
+                self._auth = self._make()
+        return _NOTHING if self._auth is None else await self._auth.headers(method, url)
+
+    async def refused(self, proof: Mapping[str, str], status: int, headers: Mapping[str, str]) -> bool:
+        if self._auth is None:
+            self._auth = self._make()
+        return await self._auth.refused(proof, status, headers)
