@@ -10,7 +10,7 @@ from typing import Any, Protocol, Self
 import msgspec
 
 from rune.errors import INVALID_PARAMS, ProtocolError
-from rune.protocol.modern import ParamHeader, param_headers
+from rune.protocol.modern import ACKNOWLEDGED, ParamHeader, param_headers
 from rune.request import Note, Request, Result
 
 _decode = msgspec.json.Decoder().decode
@@ -156,10 +156,14 @@ class Listeners:
         self._listeners[key] = wanted, emit
         return lambda: self._listeners.pop(key, None) and None
 
-    async def serve(self, request: Request) -> Result:
-        """Answer a listen request: pass on what it wants until it is cancelled."""
+    async def serve(self, request: Request, heard: asyncio.Event | None = None) -> Result:
+        """Answer a listen request: acknowledge it (when `heard` is set, where that is given), then pass on what it
+        wants until it is cancelled."""
         remove = self.add(Filter.of(request), request.emit)
         try:
+            if heard is not None:
+                await heard.wait()
+            request.emit(Note(ACKNOWLEDGED))
             await asyncio.get_running_loop().create_future()
         finally:
             remove()

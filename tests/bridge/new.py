@@ -220,6 +220,4 @@ if __name__ == "__main__":
         anyio.run(on_stdio)
     else:
         app = server.streamable_http_app()
-        uvicorn.run(
-            app, host="127.0.0.1", port=int(sys.argv[2]), log_level="warning", timeout_graceful_shutdown=1
-        )
+        uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[2]), log_level="warning", timeout_graceful_shutdown=1)

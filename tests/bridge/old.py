@@ -39,10 +39,28 @@ def tool(name: str) -> types.Tool:
     return types.Tool(name=name, inputSchema={"type": "object"})
 
 
-NAMES = (
-    "echo form forms model folders several steps logs hang change touch visit stray stray_later late_question pid poll "
-    "withdraw roots_seen ask_ping"
-).split()
+NAMES = [
+    "echo",
+    "form",
+    "forms",
+    "model",
+    "folders",
+    "several",
+    "steps",
+    "logs",
+    "hang",
+    "change",
+    "touch",
+    "visit",
+    "stray",
+    "stray_later",
+    "late_question",
+    "pid",
+    "poll",
+    "withdraw",
+    "roots_seen",
+    "ask_ping",
+]
 
 
 @server.list_tools()

@@ -128,6 +128,8 @@ def legacy(
                     "serverInfo": {"name": "old", "version": "1"},
                 },
             )
+        elif method == "ping":
+            carried.answer(message, {})
         elif method not in ("notifications/initialized",) and handle is not None:
             handle(carried, message)
 

@@ -127,6 +127,8 @@ def legacy(handle: Handle | None = None, *, session: bool = True, probe_status: 
             return web.Response(status=404)
         if "id" not in message or "method" not in message:
             return web.Response(status=202)
+        if message["method"] == "ping":
+            return result(message, {})
         if handle is None:
             return result(message, {"content": []})
         return await handle(site, request, message)

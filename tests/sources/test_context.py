@@ -17,11 +17,12 @@ from rune.asking import Rest
 from rune.errors import ConfigError, ProtocolError, ToolError
 from rune.protocol.methods import TASKS
 from rune.protocol.modern import Meta
+from rune.protocol.questions import declares
 from rune.request import Caller, Emit, Note, Request, Result
 from rune.sources.content import Image, Message
 from rune.sources.context import Context
 from rune.sources.functions import Server
-from rune.sources.questions import Answer, Root, Sampled, declares, form, raw, read_answer, sampling, wire_messages
+from rune.sources.questions import Answer, Root, Sampled, form, raw, read_answer, sampling, wire_messages
 
 EVERYTHING = {"elicitation": {"form": {}, "url": {}}, "sampling": {"tools": {}}, "roots": {}}
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("rune.client")
 
 MAX_WARNINGS: Final = 100
+MAX_GHOSTS: Final = 1000
 PROOFS: Final = 5
 """How often one exchange is tried with another proof of who we are; whoever gives them has a narrower limit."""
 
@@ -144,6 +145,10 @@ class Wire(Protocol):
 
     async def close(self) -> None: ...
 
+    def older(self) -> Wire | None:
+        """Another way to the same server, for one that refuses this one; None where there is none."""
+        ...
+
     async def exchange(self, call: Call) -> Envelope:
         """Send a call and wait for its response. Raises Lost, Refused, TimedOut, NeedsAuth."""
         ...
@@ -173,6 +178,8 @@ class Calls:
         self.wire = wire
         self.timeout = timeout
         self.flying: dict[int, Call] = {}
+        self.ghosts: dict[int, str] = {}
+        """Calls that were given up before they were answered, and whose: the server may still be at them."""
         self.cancels_by_note = not wire.http
         self._ids = count(1)
         self._said: set[str] = set()
@@ -223,6 +230,8 @@ class Calls:
             await self._idle.wait()
 
     def _cancel(self, call: Call) -> None:
+        if call.asking is not None and len(self.ghosts) < MAX_GHOSTS:
+            self.ghosts[call.id] = call.asking.request.caller.subject
         if self.cancels_by_note and not call.silent and self.wire.lost is None:
             params = b'{"requestId":%d,"reason":"the caller has gone or waited too long"}' % call.id
             self.wire.post(jsonrpc.note_frame("notifications/cancelled", params))

@@ -24,6 +24,7 @@ from rune.errors import (
     UNSUPPORTED_VERSION,
     NotFound,
     ProtocolError,
+    RuneError,
     TimedOut,
     Unavailable,
 )
@@ -230,7 +231,11 @@ class Connection:
             session.revision = self.revision
         self._era = session
         try:
-            await session.open()
+            try:
+                await session.open()
+            except Refused as refused:
+                await self._fall_back(refused)
+                await session.open()
         except ProtocolError as error:
             self._era = None
             if self.revision is None and error.code == UNSUPPORTED_VERSION and _supports(error, MODERN):
@@ -248,6 +253,20 @@ class Connection:
                 hint="check the path of the URL: most servers live at /mcp",
             ) from None
         return session
+
+    async def _fall_back(self, refused: Refused) -> None:
+        """A POST that is refused may have met the first transport of all: a GET tells."""
+        older = self._wire.older()
+        if older is None or not 400 <= refused.status < 500 or refused.status == 429:
+            raise refused
+        wire, self._wire = self._wire, older
+        try:
+            await self._open_wire()
+        except RuneError as error:
+            self._wire = wire
+            log.debug("%s", error)
+            raise refused from None
+        self._calls.wire = older
 
     def _gone(self) -> None:
         # While it is being probed, the one who opens hears of it by an error.
@@ -300,6 +319,11 @@ class Connection:
 
     def _receive(self, envelope: Envelope, call: Call | None) -> None:
         """A broken message must not end the reader that all calls share."""
+        if not isinstance(envelope.method, str):
+            # Too late for who asked, but not for nothing: the server is done with it.
+            if isinstance(envelope.id, int):
+                self._calls.ghosts.pop(envelope.id, None)
+            return
         if self._era is None:
             return
         try:

@@ -78,6 +78,9 @@ class Duplex:
     async def close(self) -> None:
         await self._carrier.close()
 
+    def older(self) -> Wire | None:
+        return None
+
     async def exchange(self, call: Call) -> Envelope:
         if self._carrier.full and self.lost is None:
             await self._room(call)
@@ -139,6 +142,7 @@ class Duplex:
             return False
         future = self._awaited(envelope.id)
         if future is None:
+            self._inbox(envelope, None)
             return False
         future.set_result(envelope)
         return True

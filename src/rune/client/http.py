@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from rune.client.calls import PROOFS, Auth, Call, Inbox, Lost, Refused, Wire, read_error, under
+from rune.client.duplex import Duplex
+from rune.client.legacy.sse import EventStream
 from rune.errors import NeedsAuth, ProtocolError, RuneError, TimedOut, Unavailable
 from rune.net import Cut, Limits, Outlet, Policy, Prepared, Response, anywhere
 from rune.protocol import jsonrpc
@@ -67,6 +69,11 @@ class Http:
         self.lost = "was closed"
         await self._outlet.close()
 
+    def older(self) -> Wire:
+        """Servers of 2024-11-05 refuse a POST here, and have an event stream instead."""
+        limit = self._outlet.limits.event
+        return Duplex(EventStream(self.name, self.url, self._request, self._outlet.close, limit))
+
     async def exchange(self, call: Call) -> Envelope:
         try:
             return await self._exchange(call)
@@ -89,7 +96,7 @@ class Http:
             return await send(prepared, headers, data, deadline=deadline, repeatable=repeatable)
         for left in reversed(range(PROOFS)):
             async with asyncio.timeout_at(deadline):
-                proof = await auth.headers(prepared.method, self.url)
+                proof = await auth.headers(prepared.method, str(prepared.url))
             response = await send(prepared, under(headers, proof), data, deadline=deadline, repeatable=repeatable)
             if response.status not in (401, 403) or not left:
                 return response
@@ -109,10 +116,10 @@ class Http:
 
     @asynccontextmanager
     async def _request(
-        self, method: str, headers: Mapping[str, str], data: bytes | None = None
+        self, method: str, headers: Mapping[str, str], data: bytes | None = None, url: str | None = None
     ) -> AsyncIterator[Response]:
         """One exchange beside the calls, for one block."""
-        response = await self._send(self._outlet.prepare(method, self.url, headers), {}, data)
+        response = await self._send(self._outlet.prepare(method, url or self.url, headers), {}, data)
         try:
             yield response
         finally:

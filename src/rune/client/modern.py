@@ -21,6 +21,7 @@ from rune.protocol.modern import (
     mirrored,
     scan_param_headers,
 )
+from rune.protocol.questions import check_declared, declares, needs
 from rune.request import Request, Result
 
 _COMPLETE: Final = b'{"resultType":"complete"'
@@ -101,6 +102,7 @@ class Modern:
         kind = self._kind(raw, request.method)
         if kind == "input_required":
             members = jsonrpc.read_object(raw)
+            self._allowed(request, members.get("inputRequests"))
             state = members.pop("requestState", None)
             opened = {} if state is None else {self.name: jsonrpc.decode(state)}
             return Result(_encode(members), kind, opened)
@@ -109,6 +111,22 @@ class Modern:
         if request.method == "tools/list" and self._calls.wire.http and b"x-mcp-header" in raw:
             raw = self._learn(raw)
         return Result(raw, kind)
+
+    def _allowed(self, request: Request, questions: msgspec.Raw | None) -> None:
+        """A server must not ask for what this very request did not declare (2026-07-28, MRTR): it is told so here, and
+        the client is not asked."""
+        row = METHODS.get(request.method)
+        if row is None or not row.asks:
+            raise Lost(f"{self.name}: answered {request.method} with a question")
+        for question in ({} if questions is None else jsonrpc.read_object(questions)).values():
+            asked = jsonrpc.decode(question)
+            method, params = (asked.get("method"), asked.get("params") or {}) if isinstance(asked, dict) else (None, {})
+            wanted = needs(str(method), params)
+            if wanted is None:
+                raise Lost(f"{self.name}: asks for {method!r}, which is no question")
+            if not declares(wanted, request.capabilities):
+                self._calls.warn_once(f"asks for {', '.join(wanted)} of clients that cannot be asked that")
+            check_declared(wanted, request.capabilities)
 
     def _kind(self, raw: bytes, method: str) -> str:
         try:

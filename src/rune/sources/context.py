@@ -18,6 +18,7 @@ import msgspec
 from rune.asking import Asking, MakeTask, TaskHandle
 from rune.errors import ToolError
 from rune.protocol.methods import LOG_LEVELS, TASKS
+from rune.protocol.questions import check_declared, declares
 from rune.request import SILENT, Caller, Emit, Note, Request
 from rune.sources import hints, questions
 from rune.sources.execution import Clock, Threads
@@ -97,7 +98,7 @@ class Context:
             return self.request.declares(what)
         kind, _, part = what.partition(".")
         needs: dict[str, Any] = {kind: {part: {}} if part and what != "elicitation.form" else {}}
-        return questions.declares(needs, self.request.capabilities)
+        return declares(needs, self.request.capabilities)
 
     @property
     def closed(self) -> bool:
@@ -272,7 +273,7 @@ class Context:
         made = {key: each if isinstance(each, Question) else questions.raw(each) for key, each in wanted.items()}
         capabilities = self.request.capabilities
         for question in made.values():
-            questions.check_declared(question.needs, capabilities)
+            check_declared(question.needs, capabilities)
         names = {key: self._unique(key) for key in made}
         wire = {names[key]: question.wire() for key, question in made.items()}
         answers = await self._put(wire)

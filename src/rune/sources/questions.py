@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple, TypedDict, Unpack
 import msgspec
 
 from rune.errors import INVALID_PARAMS, ConfigError, ProtocolError
-from rune.protocol.modern import missing_capability
+from rune.protocol.questions import needs
 from rune.sources import hints
 from rune.sources.content import Message, blocks
 
@@ -127,17 +127,10 @@ def roots() -> Question:
 def raw(question: Mapping[str, Any]) -> Question:
     """A question that is written as the wire has it; its answer is read as JSON and no further."""
     method, params = question.get("method"), question.get("params") or {}
-    needs: dict[str, Any]
-    match method:
-        case "elicitation/create":
-            needs = {"elicitation": {"url": {}} if params.get("mode") == "url" else {}}
-        case "sampling/createMessage":
-            needs = {"sampling": {"tools": {}} if params.get("tools") else {}}
-        case "roots/list":
-            needs = {"roots": {}}
-        case _:
-            raise ValueError(f"no such question: {method}")
-    return Question(method, params, lambda value: value, needs)
+    wanted = needs(str(method), params)
+    if method is None or wanted is None:
+        raise ValueError(f"no such question: {method}")
+    return Question(method, params, lambda value: value, wanted)
 
 
 def wire_messages(messages: Any) -> list[dict[str, Any]]:
@@ -152,30 +145,6 @@ def wire_messages(messages: Any) -> list[dict[str, Any]]:
         else:
             found.append((each if isinstance(each, Message) else Message(each)).wire())
     return found
-
-
-def check_declared(needs: Mapping[str, Any], capabilities: Mapping[str, Any]) -> None:
-    """A question may only be put to a client that declared its kind in this request (2026-07-28, MRTR).
-
-    Raises:
-        ProtocolError: -32021.
-    """
-    if not declares(needs, capabilities):
-        raise missing_capability(dict(needs))
-
-
-def declares(needs: Mapping[str, Any], capabilities: Mapping[str, Any]) -> bool:
-    """Whether the client's capabilities cover what a question needs."""
-    for kind, parts in needs.items():
-        have = capabilities.get(kind)
-        if not isinstance(have, Mapping):
-            return False
-        if kind == "elicitation" and not parts and have and "form" not in have:
-            # `elicitation: {}` means form only; one that names modes has only those.
-            return False
-        if any(part not in have for part in parts):
-            return False
-    return True
 
 
 # --- forms -----------------------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from rune.protocol.jsonrpc import Envelope, Id
 from rune.protocol.legacy.questions import ELICIT, KEY, ROOTS, SAMPLE, downgrade_answer, upgrade_question
 from rune.protocol.legacy.tasks import RELATED, related_task
 from rune.protocol.methods import METHODS, NEWEST_LEGACY
+from rune.protocol.questions import declares, needs
 from rune.request import Request, Result
 
 log = logging.getLogger("rune.client")
@@ -83,10 +84,8 @@ class Questions:
         """A request of the server: to the caller it belongs to, or answered here."""
         method = str(envelope.method)
         id = envelope.id if isinstance(envelope.id, int | str) else None
-        owner = self._owner(call, _task(envelope), KINDS[method]) if method in KINDS else None
-        question = None
-        if owner is not None:
-            question = upgrade_question(method, jsonrpc.decode(bytes(envelope.params) or b"{}"))
+        question = upgrade_question(method, jsonrpc.decode(bytes(envelope.params) or b"{}"))
+        owner = None if question is None else self._owner(call, _task(envelope), question)
         if owner is None or owner.asking is None or question is None or id in self._open:
             self._calls.wire.post(self._answer(method, id))
             return
@@ -111,7 +110,7 @@ class Questions:
             answer = {**answer, "_meta": {**answer.get("_meta", {}), RELATED: {"taskId": task}}}
         self._calls.wire.post(jsonrpc.result_frame(id, jsonrpc.encode(answer)))
 
-    def _owner(self, call: Call | None, task: str | None, kind: str) -> Call | None:
+    def _owner(self, call: Call | None, task: str | None, question: dict[str, Any]) -> Call | None:
         if call is None:
             # A question that names its task belongs to whoever waits for that one, any other may belong to all.
             asking = [
@@ -120,10 +119,11 @@ class Questions:
                 if (entry.method == "tasks/result" and task in (None, entry.key))
                 or (task is None and _asks(entry.method))
             ]
-            call = asking[0] if len(asking) == 1 else None
-        if call is None or call.asking is None or kind not in self._capabilities:
+            call = asking[0] if len(asking) == 1 and (task or not self._calls.ghosts) else None
+        wanted = needs(question["method"], question.get("params", {}))
+        if call is None or call.asking is None or wanted is None or not declares(wanted, self._capabilities):
             return None
-        return call if kind in call.asking.request.capabilities else None
+        return call if declares(wanted, call.asking.request.capabilities) else None
 
     def _answer(self, method: str, id: Id) -> bytes:
         """What is said when nobody can be asked."""

@@ -36,6 +36,7 @@ SMALL: Final = 10.0
 """Seconds for what is said by the way: subscribe, set a level, end a session."""
 
 STREAM_WAIT: Final = 2.0
+START_WAIT: Final = 2.0
 
 _UNHEARD: Final = len(LOG_LEVELS)
 
@@ -108,9 +109,13 @@ class Legacy:
                 wire.headers[VERSION] = revision
         self._level = _UNHEARD
         await wire.tell(jsonrpc.note_frame("notifications/initialized", b"{}"))
-        if wire.http and self._capabilities:
+        if not self._capabilities:
+            return
+        if wire.http:
             self._close_stream()
             await self._open_stream()
+        # What it asks before this is answered belongs to no call: many ask for the roots at once.
+        await self._aside("ping", {}, silent=True)
 
     async def end(self) -> None:
         """Stop what runs for this session."""
@@ -230,9 +235,11 @@ class Legacy:
             self._tails.add(task)
             task.add_done_callback(self._tails.discard)
 
-    async def _aside(self, method: str, params: dict[str, Any]) -> None:
-        """A small request of our own, whose failure is no reason to fail anything else."""
-        call = self._calls.new(method, timeout=SMALL)
+    async def _aside(self, method: str, params: dict[str, Any], *, silent: bool = False) -> None:
+        """A small request of our own, whose failure is no reason to fail anything else; `silent` without a word to the
+        server if it takes too long."""
+        call = self._calls.new(method, timeout=START_WAIT if silent else SMALL)
+        call.silent = silent
         call.params = jsonrpc.encode(params)
         try:
             await self._calls.run(call)
@@ -301,12 +308,14 @@ class Legacy:
         try:
             async with self._streaming(), self._subscribed(honoured.uris):
                 forget()
+                forget = self.listeners.add(honoured, request.emit)
                 request.emit(Note(ACKNOWLEDGED, jsonrpc.encode({"notifications": honoured.wire()})))
                 for note in early:
                     request.emit(note)
-                return await self.listeners.serve(request)
+                await asyncio.get_running_loop().create_future()
         finally:
             forget()
+        raise AssertionError("a listen ends by cancellation")
 
     @asynccontextmanager
     async def _streaming(self) -> AsyncIterator[None]:

@@ -37,6 +37,7 @@ class Hearing:
         self._wishes: dict[object, Filter] = {}
         self._union = Filter()
         self._ear: asyncio.Task[None] | None = None
+        self._heard = asyncio.Event()
 
     async def close(self) -> None:
         """Stop listening."""
@@ -50,7 +51,7 @@ class Hearing:
         self._wishes[key] = Filter.of(request)
         self._rewish()
         try:
-            return await self._listeners.serve(request)
+            return await self._listeners.serve(request, self._heard)
         finally:
             del self._wishes[key]
             self._rewish()
@@ -71,31 +72,42 @@ class Hearing:
             return
         self._union = union
         old, self._ear = self._ear, None
+        # Those who wait for the old one hear as much by the new one.
+        heard, self._heard = self._heard, asyncio.Event()
         if union != Filter():
-            self._ear = asyncio.get_running_loop().create_task(self._hear(union, old))
+            self._ear = asyncio.get_running_loop().create_task(self._hear(union, old, (heard, self._heard)))
         elif old is not None:
             old.cancel()
 
-    async def _hear(self, wanted: Filter, old: asyncio.Task[None] | None) -> None:
+    async def _hear(
+        self, wanted: Filter, old: asyncio.Task[None] | None, heard: tuple[asyncio.Event, asyncio.Event]
+    ) -> None:
+        def opened() -> None:
+            for event in heard:
+                event.set()
+            if old is not None:
+                old.cancel()
+
         delay = 1.0
         try:
             while True:
                 began = asyncio.get_running_loop().time()
                 try:
-                    if not await self._hear_once(wanted, old):
+                    if not await self._hear_once(wanted, opened):
                         return
                 except RuneError as error:
                     log.info("%s: listen: %s", self.name, error)
+                # Whoever listens need not wait for a server that is not there: what it offers then is news.
+                opened()
                 delay = 1.0 if asyncio.get_running_loop().time() - began > 60 else min(delay * 2, 60.0)
                 await asyncio.sleep(delay)
                 # What happened in between has been missed.
                 self._shelf.stale()
                 self._shelf.refresh_soon()
         finally:
-            if old is not None:
-                old.cancel()
+            opened()
 
-    async def _hear_once(self, wanted: Filter, old: asyncio.Task[None] | None) -> bool:
+    async def _hear_once(self, wanted: Filter, opened: Callable[[], None]) -> bool:
         """Listen until the server ends it; False when it knows nothing of the kind."""
         connection = await self._life.ready()
         capabilities = connection.discovered.get("capabilities", {})
@@ -110,7 +122,7 @@ class Hearing:
             return False
         params = {"notifications": msgspec.Raw(jsonrpc.encode(possible.wire()))}
         meta = WITH_TASKS if possible.tasks else OWN
-        ear = Ear(self._shelf.noted, connection.legacy, old)
+        ear = Ear(self._shelf.noted, connection.legacy, opened)
         try:
             await connection.handle(Request("subscriptions/listen", params, meta=meta, emit=ear))
         except ProtocolError as error:
@@ -123,16 +135,15 @@ class Hearing:
 class Ear(Emit):
     """What a listen towards the server brings. An older connection tells its own changes besides."""
 
-    __slots__ = ("_legacy", "_old", "_publish")
+    __slots__ = ("_legacy", "_opened", "_publish")
 
-    def __init__(self, publish: Callable[[Note], None], legacy: bool, old: asyncio.Task[None] | None) -> None:
+    def __init__(self, publish: Callable[[Note], None], legacy: bool, opened: Callable[[], None]) -> None:
         self._publish = publish
         self._legacy = legacy
-        self._old = old
+        self._opened = opened
 
     def __call__(self, note: Note) -> None:
         if note.method == ACKNOWLEDGED:
-            if self._old is not None:
-                self._old.cancel()
+            self._opened()
         elif not self._legacy:
             self._publish(note)
