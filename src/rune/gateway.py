@@ -18,7 +18,7 @@ from rune.parking import Parking
 from rune.profile import Profile
 from rune.protocol import jsonrpc
 from rune.protocol.methods import METHODS, REVISIONS, TASKS
-from rune.protocol.modern import ACKNOWLEDGED, check_param_headers
+from rune.protocol.modern import check_param_headers
 from rune.request import Caller, Handler, Note, Request, Result
 from rune.router import Mount, Router, View
 from rune.seal import Seal
@@ -300,10 +300,9 @@ class Gateway:
         return await self.listens.serve(below, self.tasks.listen(below.replace(params={"notifications": wanted})))
 
     async def _wish(self, request: Request) -> Request:
-        """A listen as the sources see it."""
+        """A listen as the sources see it; it is acknowledged when they hear."""
         honoured = await self._honour(Filter.of(request), await self.router.view(request), request)
         wire = jsonrpc.encode(honoured.wire())
-        request.emit(Note(ACKNOWLEDGED, b'{"notifications":%b}' % wire))
         params = {**request.params, "notifications": msgspec.Raw(wire)}
         return request.replace(params=params, emit=Wanted(request.emit, honoured))
 

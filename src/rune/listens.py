@@ -5,28 +5,70 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Iterable, Iterator
-from typing import Any
+from typing import Any, Final
 
 from rune.aio import spawn
 from rune.errors import RuneError
+from rune.protocol import jsonrpc
+from rune.protocol.modern import ACKNOWLEDGED
 from rune.request import Emit, Note, Request, Result
 from rune.source import Filter, Source, Target
 
 log = logging.getLogger("rune.gateway")
 
 
-class Wanted(Emit):
-    """Lets only those notes of a listen through that were asked for."""
+ACK_WAIT: Final = 2.0
+"""Seconds that a client waits to hear that all sources listen: a slow one does not hold it up for longer."""
 
-    __slots__ = ("_emit", "_wanted")
+
+class Wanted(Emit):
+    """Lets only those notes of a listen through that were asked for, and none before it is acknowledged. That happens
+    when as many sources as `expect` says have done so: what changes after it is not missed."""
+
+    __slots__ = ("_early", "_emit", "_missing", "_timer", "_wanted")
 
     def __init__(self, emit: Emit, wanted: Filter) -> None:
         self._emit = emit
         self._wanted = wanted
+        self._missing = 0
+        self._early: dict[Note, None] | None = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def expect(self, sources: int) -> None:
+        """From so many sources; nothing is waited for twice."""
+        if self._early is None or self._timer is not None:
+            return
+        self._missing += sources
+        if self._missing > 0:
+            self._timer = asyncio.get_running_loop().call_later(ACK_WAIT, self.open)
+        else:
+            self.open()
+
+    def arrived(self) -> None:
+        """One of them listens, or never will."""
+        self._missing -= 1
+        if self._timer is not None and self._missing <= 0:
+            self.open()
+
+    def open(self) -> None:
+        """Acknowledge, and tell what has come in the meantime."""
+        early, self._early = self._early, None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if early is not None:
+            self._emit(Note(ACKNOWLEDGED, jsonrpc.encode({"notifications": self._wanted.wire()})))
+            for note in early:
+                self._emit(note)
 
     def __call__(self, note: Note) -> None:
-        if self._wanted.wants(note):
-            self._emit(note)
+        if note.method == ACKNOWLEDGED:
+            self.arrived()
+        elif self._wanted.wants(note):
+            if self._early is None:
+                self._emit(note)
+            else:
+                self._early[note] = None
 
     async def room(self) -> None:
         await self._emit.room()
@@ -56,6 +98,8 @@ class Listen:
                 self._start(source, source.handle(self.request.replace(target=Target(source, ""))))
         if lasting is not None:
             self._start(None, lasting)
+        if isinstance(self.request.emit, Wanted):
+            self.request.emit.expect(len(sources))
 
     def _start(self, key: object, job: Coroutine[Any, Any, Result]) -> None:
         self._parts[key] = task = spawn(job)
@@ -65,6 +109,8 @@ class Listen:
         """A part has let go. One source that cannot listen does not end the others; when all have, nothing comes."""
         if part.cancelled():
             return
+        if isinstance(self.request.emit, Wanted):
+            self.request.emit.arrived()
         error = part.exception()
         if isinstance(error, RuneError):
             log.info("listen: %s", error)

@@ -27,7 +27,7 @@ async def bounded(awaitable: Awaitable[Any]) -> Any:
 
 
 class Site:
-    """A server with `/sse` and `/messages`. `status` is what a POST of a message gets, `place` what the stream names."""
+    """A server with `/sse` and `/messages`: `status` is what a POST of a message gets, `place` what is named for it."""
 
     def __init__(self) -> None:
         self.place = "/messages?s=1"

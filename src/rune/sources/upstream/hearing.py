@@ -38,6 +38,7 @@ class Hearing:
         self._union = Filter()
         self._ear: asyncio.Task[None] | None = None
         self._heard = asyncio.Event()
+        self._heard.set()
 
     async def close(self) -> None:
         """Stop listening."""
@@ -72,12 +73,14 @@ class Hearing:
             return
         self._union = union
         old, self._ear = self._ear, None
-        # Those who wait for the old one hear as much by the new one.
-        heard, self._heard = self._heard, asyncio.Event()
         if union != Filter():
+            # Those who wait for the old one hear as much by the new one.
+            heard, self._heard = self._heard, asyncio.Event()
             self._ear = asyncio.get_running_loop().create_task(self._hear(union, old, (heard, self._heard)))
-        elif old is not None:
-            old.cancel()
+        else:
+            self._heard.set()
+            if old is not None:
+                old.cancel()
 
     async def _hear(
         self, wanted: Filter, old: asyncio.Task[None] | None, heard: tuple[asyncio.Event, asyncio.Event]
