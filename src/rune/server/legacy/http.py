@@ -25,6 +25,7 @@ STREAMS: Final = 32
 """Answered streams that a session keeps for a client that lost the end of one."""
 MAX_SESSIONS: Final = 10_000
 IDLE: Final = 1800.0
+LISTEN_WAIT: Final = 2.0
 
 
 class HttpSession(Reply):
@@ -230,7 +231,9 @@ class LegacyHttp:
         stream = owner.find(name)
         resumed = stream is not None and number.isdigit() and len(number) < 16
         stream = stream if resumed and stream is not None else owner.standing
-        owner.session.listening()
+        if begun := owner.session.listening():
+            # What changes once the stream is there must not be missed, so it is not there before.
+            await asyncio.wait(begun, timeout=LISTEN_WAIT, return_when=asyncio.FIRST_COMPLETED)
         writer = SseWriter(out)
         stream.attach(writer, int(number) if resumed else None)
         keep(writer)

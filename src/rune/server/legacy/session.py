@@ -340,11 +340,12 @@ class Session:
         self._unlisten(Request("resources/unsubscribe", params).text("uri"))
         return b"{}"
 
-    def listening(self) -> None:
-        """Tell this client about changed lists from now on."""
-        if "" not in self._listens:
-            wanted = {"toolsListChanged": True, "promptsListChanged": True, "resourcesListChanged": True}
-            self._listen("", wanted)
+    def listening(self) -> set[asyncio.Future[Any]]:
+        """Tell this client about changed lists from now on; when one of these is done, that has begun."""
+        if "" in self._listens:
+            return set()
+        wanted = {"toolsListChanged": True, "promptsListChanged": True, "resourcesListChanged": True}
+        return {self._listen("", wanted), self._listens[""]}
 
     def _listen(self, key: str, wanted: Mapping[str, Any]) -> asyncio.Future[bytes]:
         """Start to listen; the future is what the gateway will honour of it."""
