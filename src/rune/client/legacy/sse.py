@@ -69,13 +69,18 @@ class EventStream:
         endpoint: asyncio.Future[str] = loop.create_future()
         reader = loop.create_task(self._read(on_line, endpoint))
         self._tasks = [reader]
-        await asyncio.wait((reader, endpoint), timeout=FIRST_EVENT, return_when=asyncio.FIRST_COMPLETED)
-        if not endpoint.done():
-            endpoint.cancel()
-            if reader.done():
-                reader.result()
-            raise Unavailable(f"{self.name}: its event stream names no endpoint")
-        self._tasks.append(loop.create_task(self._write(self._target(endpoint.result()))))
+        try:
+            await asyncio.wait((reader, endpoint), timeout=FIRST_EVENT, return_when=asyncio.FIRST_COMPLETED)
+            if not endpoint.done():
+                endpoint.cancel()
+                if reader.done():
+                    reader.result()
+                raise Unavailable(f"{self.name}: its event stream names no endpoint")
+            target = self._target(endpoint.result())
+        except BaseException:
+            reader.cancel()
+            raise
+        self._tasks.append(loop.create_task(self._write(target)))
 
     def _target(self, text: str) -> str:
         """Where to send: somewhere else than the stream came from would be a way to send our messages to others."""
