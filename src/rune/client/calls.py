@@ -17,15 +17,20 @@ from rune.asking import Asking
 from rune.errors import INTERNAL_ERROR, ProtocolError, TimedOut, Unavailable
 from rune.protocol import jsonrpc
 from rune.protocol.jsonrpc import Envelope
+from rune.protocol.methods import METHODS
 from rune.request import Note, Request
 
 if TYPE_CHECKING:
     from rune.net import Response
 
 log = logging.getLogger("rune.client")
+said = logging.getLogger("rune.source")
+"""What servers log when nobody is there to hear it."""
 
 MAX_WARNINGS: Final = 100
 MAX_GHOSTS: Final = 1000
+MAX_LINE: Final = 2000
+QUIET: Final = frozenset({"subscriptions/listen", "server/discover"})
 PROOFS: Final = 5
 """How often one exchange is tried with another proof of who we are; whoever gives them has a narrower limit."""
 
@@ -113,6 +118,14 @@ class Call:
     def owner(self) -> Request | None:
         """The request of ours that is open now."""
         return self.request if self.asking is None else self.asking.request
+
+    def may_log(self, levelled: bool) -> bool:
+        """Whether a log line of the server may be about this: a caller's own call, no look of ours at what there is;
+        `levelled` only one that has named a level, as 2026-07-28 has it."""
+        row, owner = METHODS.get(self.method), self.owner
+        if row is None or row.members is not None or owner is None or self.method in QUIET:
+            return False
+        return not levelled or owner.meta.log_level is not None
 
     @property
     def frame(self) -> bytes:
@@ -244,11 +257,14 @@ class Calls:
             params["progressToken"] = msgspec.Raw(jsonrpc.encode(token))
             call.emit("notifications/progress", jsonrpc.encode(params))
 
-    def owner(self, call: Call | None) -> Call | None:
-        """The call that something without an id provably belongs to: by its stream, or as the only one in flight."""
+    def speaker(self, call: Call | None, params: msgspec.Raw, *, levelled: bool) -> Call | None:
+        """The call that a log line provably belongs to: by its stream, or as the only one in flight. What belongs to
+        none is for the log of this gateway, never for a caller."""
         if call is None:
-            flying = [entry for entry in self.flying.values() if entry.method != "subscriptions/listen"]
-            return flying[0] if len(flying) == 1 else None
+            flying = [entry for entry in self.flying.values() if entry.may_log(levelled)]
+            call = flying[0] if len(flying) == 1 and not self.ghosts else None
+        if call is None:
+            said.info("%s: %s", self.wire.name, bytes(params)[:MAX_LINE].decode(errors="replace"))
         return call
 
 

@@ -164,7 +164,7 @@ class Modern:
         if method == "notifications/progress":
             self._calls.progress(jsonrpc.read_object(envelope.params))
         elif method == "notifications/message":
-            owner = self._calls.owner(call)
+            owner = self._calls.speaker(call, envelope.params, levelled=True)
             if owner is not None and owner.request is not None and owner.request.meta.log_level is not None:
                 owner.emit(method, bytes(envelope.params))
         else:

@@ -282,7 +282,7 @@ class Legacy:
             told.add_done_callback(self._tails.discard)
 
     def _log(self, envelope: Envelope, call: Call | None) -> None:
-        call = self._calls.owner(call)
+        call = self._calls.speaker(call, envelope.params, levelled=False)
         wanted = None if call is None or call.owner is None else call.owner.meta.log_level
         if call is None or wanted not in LOG_LEVELS:
             return
