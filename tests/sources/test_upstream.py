@@ -453,7 +453,7 @@ async def test_one_listen_towards_the_server_for_all_who_listen_here():
         await until(lambda: len(lists.listens) == 1)
         second = listen(source, two, resourceSubscriptions=["x:1", "x:2"])
         await until(lambda: len(lists.listens) == 2)
-        await until(lambda: lists.count("notifications/cancelled") == 1)
+        await until(lambda: lists.count("notifications/cancelled") == 1 and one.notes and two.notes)
         wanted = lists.listens[-1]["params"]["notifications"]
         assert wanted == {"toolsListChanged": True, "resourceSubscriptions": ["x:1", "x:2"]}
         mark = {"io.modelcontextprotocol/subscriptionId": lists.listens[-1]["id"]}
@@ -479,7 +479,8 @@ async def test_a_listen_at_an_older_server_hears_each_change_once():
         await bounded(source.catalog(catalog_request()))
         heard = Notes()
         task = listen(source, heard, toolsListChanged=True, resourceSubscriptions=["x:1"])
-        await until(lambda: lists.count("resources/subscribe") == 1)
+        await bounded(heard.came.wait())
+        assert lists.count("resources/subscribe") == 1
         wires.last.say({"method": "notifications/tools/list_changed"})
         wires.last.say({"method": "notifications/resources/updated", "params": {"uri": "x:1"}})
         wires.last.say({"method": "notifications/resources/updated", "params": {"uri": "x:2"}})
