@@ -85,7 +85,7 @@ pub fn read(
         if first == last {
             return end;
         }
-        let entity = Start::new(text, &groups[first..last]).best();
+        let entity = Start::new(text, &groups[first..last], groups[first].start == place).best();
         first += 1;
         if let Some(entity) = entity {
             while first < last && groups[first].start < entity.end {
@@ -101,11 +101,13 @@ struct Start<'a> {
     text: &'a [u8],
     groups: &'a [Group],
     place: usize,
+    /// Whether a word may stand before it: between the groups of a run there is no room for one.
+    nameable: bool,
 }
 
 impl<'a> Start<'a> {
-    fn new(text: &'a [u8], groups: &'a [Group]) -> Self {
-        Self { text, groups, place: groups[0].start }
+    fn new(text: &'a [u8], groups: &'a [Group], nameable: bool) -> Self {
+        Self { text, groups, place: groups[0].start, nameable }
     }
 
     /// The longest entity; the first kind in this order among equals.
@@ -129,7 +131,7 @@ impl<'a> Start<'a> {
             }
         }
         // Last, and only where it would win: it may have to look for words.
-        self.phone(longest).or(best)
+        if self.nameable || matches!(self.groups[0].len(), 1 | 3) { self.phone(longest).or(best) } else { best }
     }
 
     fn digits(&self) -> usize {
@@ -155,7 +157,7 @@ impl<'a> Start<'a> {
     /// The one byte that joins the first `count` groups, when it is the same everywhere.
     fn joint(&self, count: usize) -> Option<u8> {
         let [byte, 0] = self.groups[0].joint else { return None };
-        self.groups[..count - 1].iter().all(|group| group.joined_by(byte)).then_some(byte)
+        self.groups[1..count - 1].iter().all(|group| group.joined_by(byte)).then_some(byte)
     }
 
     fn ssn(&self) -> Option<usize> {
@@ -184,6 +186,10 @@ impl<'a> Start<'a> {
     }
 
     fn card(&self) -> Option<usize> {
+        // Every layout begins with four digits, or is one group.
+        if self.groups[0].len() != 4 && self.groups[0].len() < 12 {
+            return None;
+        }
         let mut digits = [0u8; 19];
         let mut total = 0;
         let mut best = None;
@@ -223,10 +229,11 @@ impl<'a> Start<'a> {
     }
 
     fn date(&self) -> Option<usize> {
-        let lens = self.lens::<3>()?;
-        if !matches!(self.joint(3)?, b'/' | b'.' | b'-') {
+        if !self.nameable || self.groups.len() < 3 || !matches!(self.groups[0].joint, [b'/' | b'.' | b'-', 0]) {
             return None;
         }
+        let lens = self.lens::<3>()?;
+        self.joint(3)?;
         let (year, one, other) = match lens {
             [1 | 2, 1 | 2, 4] => (2, 0, 1),
             [4, 1 | 2, 1 | 2] => (0, 1, 2),
@@ -327,6 +334,9 @@ impl<'a> Start<'a> {
 
     /// Any other form, right after a word for telephone: 7 to 15 digits.
     fn national(&self, start: usize, longest: usize) -> Option<usize> {
+        if !self.nameable {
+            return None;
+        }
         let end = self.longest(7, 15)?;
         (self.extension(end) > longest && stands_before(self.text, start, &PHONE)).then_some(end)
     }
@@ -335,6 +345,9 @@ impl<'a> Start<'a> {
     fn extension(&self, end: usize) -> usize {
         let text = self.text;
         let from = if text.get(end) == Some(&b' ') { end + 1 } else { end };
+        if !matches!(text.get(from), Some(b'x' | b'X' | b'e' | b'E')) {
+            return end;
+        }
         let rest = &text[from.min(text.len())..];
         let Some(word) = ["extension", "ext", "x"]
             .iter()
@@ -363,7 +376,7 @@ impl<'a> Start<'a> {
     }
 
     fn named(&self, words: &Words) -> bool {
-        stands_before(self.text, self.place, words)
+        self.nameable && stands_before(self.text, self.place, words)
     }
 }
 

@@ -90,15 +90,17 @@ def _plan(shape: bytes) -> Starts:
         window = groups[index : index + MOST]
         lens = [end - start for start, end, _ in window]
         kinds = []
-        if lens[:3] == [3, 2, 4] or lens[0] == 9:
+        # Between the groups of a run there is no room for a word that would give a meaning to the rest.
+        nameable = index == 0
+        if lens[:3] == [3, 2, 4] or (lens[0] == 9 and nameable):
             kinds.append(("ssn", _ssn))
         if any(12 <= sum(lens[:count]) <= 19 and _card_layout(lens[:count]) for count in range(1, 6)):
             kinds.append(("credit_card", _card))
-        if len(lens) >= 3 and _joint(window, 3) in (b"/", b".", b"-") and 4 in (lens[0], lens[2]):
+        if nameable and len(lens) >= 3 and _joint(window, 3) in (b"/", b".", b"-") and 4 in (lens[0], lens[2]):
             kinds.append(("date_of_birth", _date))
         if len(lens) >= 4 and window[0][2] == window[1][2] == window[2][2] == b"." and max(lens[:4]) <= 3:
             kinds.append(("ipv4", _ipv4))
-        if sum(lens) >= 7:
+        if sum(lens) >= 7 and (nameable or lens[0] in (1, 3)):
             kinds.append(("phone", _phone))
         if kinds:
             starts.append((index, tuple(kinds)))
