@@ -49,6 +49,7 @@ LATE: Final = {
     "limits": "rune.net:Limits",
     "websocket": "rune.client.websocket:websocket",
     "command": "rune.client.duplex:command",
+    "arguments": "rune.sources.arguments:Arguments",
     "sqlite": "rune.stores.sqlite:SqliteStore",
     "vault": "rune.auth.vault:Vault",
     "oauth": "rune.client.oauth.session:OAuth",
@@ -95,6 +96,13 @@ class House:
             name: gateway(Profile(name, table.tools, table.prompts, table.resources))
             for name, table in config.profiles.items()
         }
+        checked = [
+            mount.source
+            for mount, source in zip(mounts, config.sources, strict=True)
+            if source.kind != "python" and (config.server.validate if source.validate is None else source.validate)
+        ]
+        if checked:
+            whole.wrap(late("arguments")(checked).around)
         return whole
 
     def _source(self, config: SourceConfig) -> Source:
@@ -195,7 +203,7 @@ def _key(config: SourceConfig) -> object:
     if config.kind == "python":
         with suppress(OSError):
             content = hashlib.sha256(Path(config.place).read_bytes()).digest()
-    return replace(config, prefix="", tools=(), origin=""), content
+    return replace(config, prefix="", tools=(), validate=None, origin=""), content
 
 
 def _own_name(server: Server) -> Identity:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Container, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Container, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -78,7 +78,7 @@ class Gateway:
         self.router = Router(mounts, self.seal, page_size, profile)
         self.listens = Listens(self.sources)
         self._profile = profile
-        self._chain = self.router.handle
+        self._chain: Handler = self.router.handle
         self._lives: dict[Source, AsyncExitStack] = {}
         self._ears = ExitStack()
         self._methods: dict[str, Handler] = {
@@ -92,6 +92,11 @@ class Gateway:
             **dict.fromkeys(("tasks/get", "tasks/update", "tasks/cancel", "tasks/list"), self._task),
         }
         self._discovered: tuple[View, Result] | None = None
+
+    def wrap(self, around: Callable[[Handler], Handler]) -> None:
+        """Put a Handler around the way to the sources, of this gateway and of its profiles."""
+        for gateway in (self, *self.profiles.values()):
+            gateway._chain = around(gateway._chain)
 
     @property
     def sources(self) -> tuple[Source, ...]:

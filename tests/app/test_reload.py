@@ -26,7 +26,7 @@ from tests.test_gateway import Fixed, Heard, ask, item
 
 DEADLINE = 10.0
 
-LIVE = {"name", "instructions", "allowed_hosts", "allowed_origins", "timeout", "page_size"}
+LIVE = {"name", "instructions", "allowed_hosts", "allowed_origins", "timeout", "page_size", "validate"}
 
 
 def test_each_key_of_the_server_is_fixed_or_can_change() -> None:

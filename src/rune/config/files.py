@@ -195,6 +195,7 @@ def _toml_source(document: Document, name: str, value: Any) -> SourceConfig | No
         queue=table.queue,
         max_connections=table.max_connections,
         protocol=table.protocol,
+        validate=table.validate,
         tools=table.tools,
         origin=document.origin(*path),
     )

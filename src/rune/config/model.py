@@ -60,6 +60,9 @@ class ServerTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     max_sessions: Annotated[int, Meta(ge=1, description="sessions of older clients that are kept")] = 10_000
     session_idle: Annotated[Seconds, Meta(description="seconds until an idle one of them ends")] = 1800.0
     page_size: Annotated[int, Meta(ge=1, le=10_000, description="entries on one page of a list")] = 1000
+    validate: Annotated[bool, Meta(description="check arguments for servers that do not say otherwise themselves")] = (
+        False
+    )
     store: Annotated[StoreUrl, Meta(description='where tasks live: "memory" or "sqlite:PATH"')] = "memory"
 
 
@@ -130,6 +133,9 @@ class SourceTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     protocol: Annotated[
         Revision | None, Meta(description="the one revision to speak with it; found out if not given")
     ] = None
+    validate: Annotated[
+        bool | None, Meta(description="check arguments against the schemas of its tools before it gets them")
+    ] = None
     enabled: Annotated[bool, Meta(description="false leaves it out")] = True
     tools: Annotated[Texts, Meta(description="globs of the tools that are shown, by its own names")] = ()
 
@@ -153,6 +159,7 @@ FIELDS_OF: Final[dict[str, tuple[Kind, ...]]] = {
     "idle": ("url", "command"),
     "concurrency": ("url", "command"),
     "queue": ("url", "command"),
+    "validate": ("url", "command"),
     "max_connections": ("url",),
     "protocol": ("url", "command"),
 }
@@ -178,6 +185,7 @@ class SourceConfig:
     queue: int = 1000
     max_connections: int = 100
     protocol: str | None = None
+    validate: bool | None = None
     tools: tuple[str, ...] = ()
     origin: str = ""
 
