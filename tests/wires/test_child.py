@@ -386,3 +386,33 @@ async def test_without_a_shell_children_run_all_the_same(monkeypatch):
     watcher.watch(999_999_999)
     watcher.forget(999_999_999)
     watcher.close()
+
+
+# What a gateway runs on; the event loop of the tests is another.
+AT_ONCE = """
+import asyncio, uvloop
+from rune.wires.child import Child
+
+async def once(number):
+    ended = asyncio.get_running_loop().create_future()
+    child = Child(f"child-{number}", ["false"])
+    await child.open(lambda line: None, lambda reason: ended.done() or ended.set_result(reason))
+    child.send(b"hello")
+    async with asyncio.timeout(60):
+        assert (await ended).startswith("exited 1")
+    await child.close()
+
+async def main():
+    for _ in range(10):
+        await asyncio.gather(*map(once, range(10)))
+
+uvloop.run(main())
+"""
+
+
+def test_a_child_that_ends_at_once_ends_like_any_other():
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", AT_ONCE], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""

@@ -116,6 +116,10 @@ class Life:
         except asyncio.CancelledError:
             await connection.close()
             raise
+        except Exception as error:
+            # A bug of ours: those who wait must hear of it too.
+            log.exception("%s: could not be started", self.name)
+            await self._failed(connection, Unavailable(f"{self.name}: internal error ({type(error).__name__})"))
         else:
             self._began(connection)
         finally:

@@ -101,7 +101,9 @@ class Child(asyncio.SubprocessProtocol):
         self.pid = transport.get_pid()
         orphanage.watch(self.pid)
         self._stdin = cast(asyncio.WriteTransport, transport.get_pipe_transport(0))
-        self._stdin.set_write_buffer_limits(high=HIGH_WATER)
+        # One that has ended already has closed it, and not every event loop takes that lightly.
+        if not self._stdin.is_closing():
+            self._stdin.set_write_buffer_limits(high=HIGH_WATER)
 
     def _not_found(self) -> Unavailable:
         # Not every event loop says which of the two it did not find.
