@@ -269,3 +269,54 @@ def test_errors_in_profiles(tmp_path: Path, text: str, line: int, message: str, 
         toml(tmp_path, text)
     assert caught.value.message.startswith(f"{tmp_path / 'rune.toml'}:{line}: {message}")
     assert hint in (caught.value.hint or "")
+
+
+# --- auth ------------------------------------------------------------------------------------------------------------
+
+
+def auth(tmp_path: Path, text: str, more: str = "") -> SourceConfig:
+    path = tmp_path / "rune.toml"
+    path.write_text(f'[sources.a]\nurl = "https://a.example/mcp"\nauth = {{ {text} }}\n{more}')
+    return read_toml(path, {"secret:key": "s3cr3t"}).sources[0]
+
+
+def test_a_sign_in_is_read_and_shows_no_secret(tmp_path: Path) -> None:
+    text = 'client_id = "m", client_secret = "${secret:key}", scopes = ["a", "b"], assertion_file = "t/x"'
+    source = auth(tmp_path, text)
+    assert source.auth is not None
+    assert (source.auth.grant, source.auth.client_secret, source.auth.scopes) == (
+        "authorization_code", "s3cr3t", ("a", "b"),
+    )  # fmt: skip
+    assert source.auth.assertion_file == str(tmp_path.resolve() / "t/x")
+    assert "s3cr3t" not in repr(source)
+
+
+@pytest.mark.parametrize(
+    ("text", "more", "message"),
+    [
+        ('grant = "password"', "", "sources.a.auth.grant: invalid enum value 'password'"),
+        ('grant = "client_credentials"', "", "sources.a.auth.grant: client_credentials needs client_id"),
+        ('grant = "client_credentials", client_id = "m"', "", "needs client_secret or private_key"),
+        ('grant = "jwt_bearer"', "", "jwt_bearer needs assertion_file"),
+        ('grant = "token_exchange", client_id = "m"', "", "token_exchange needs assertion_file and idp"),
+        ('client_secret = "x"', "", "sources.a.auth.client_secret: belongs to a client_id"),
+        ('private_key = "x"', "", "sources.a.auth.private_key: belongs to a client_id"),
+        ('issuer = "login.example"', "", "sources.a.auth.issuer: expected str matching"),
+        ('cliend_id = "x"', "", 'unknown key "cliend_id" in [sources.a.auth]'),
+        ("", 'headers = { authorization = "x" }', "auth and an Authorization header exclude each other"),
+    ],
+)
+def test_a_sign_in_that_cannot_work_is_an_error_of_the_config(
+    tmp_path: Path, text: str, more: str, message: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        auth(tmp_path, text, more)
+    assert message in caught.value.message
+    assert "rune.toml:" in caught.value.message
+
+
+def test_a_sign_in_belongs_to_a_url(tmp_path: Path) -> None:
+    path = tmp_path / "rune.toml"
+    path.write_text('[sources.a]\ncommand = "x"\nauth = {}\n')
+    with pytest.raises(ConfigError, match="auth means nothing for a source with command"):
+        read_toml(path, {})

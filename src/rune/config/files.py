@@ -152,6 +152,8 @@ def _toml_source(document: Document, name: str, value: Any) -> SourceConfig | No
     if document.table(path, value).get("enabled") is False:
         document.known(path, value, SourceTable.__struct_fields__)
         return None
+    if isinstance(value.get("auth"), dict):
+        document.known((*path, "auth"), value["auth"], AuthTable.__struct_fields__)
     table = document.read(path, value, SourceTable)
     if not table.enabled:
         return None

@@ -68,7 +68,8 @@ class OAuth:
         if not self._loaded:
             self._adopt(await self._stored())
         if time.time() >= self._renew_at:
-            await self._guarded(lambda: self._renew(self._header.get("Authorization")))
+            used = self._header.get("Authorization")
+            await self._guarded(lambda: self._renew(used))
         if self._prover is None or not self._header:
             return self._header
         token = self._header["Authorization"].partition(" ")[2]
