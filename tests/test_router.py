@@ -324,16 +324,11 @@ async def test_why_a_source_is_missing_is_said_once(caplog: pytest.LogCaptureFix
         merged.changed(bad)
         await merged.view(ask("x"))
     assert [record.message for record in caplog.records] == ["bad: exited 1"]
-    bad.fails = Unavailable("bad: exited 2")
-    merged.changed(bad)
-    await merged.view(ask("x"))
-    bad.fails = None
-    merged.changed(bad)
-    await merged.view(ask("x"))
-    bad.fails = Unavailable("bad: exited 2")
-    merged.changed(bad)
-    await merged.view(ask("x"))
-    assert len(caplog.records) == 3
+    for fails in (Unavailable("bad: exited 2"), Unavailable("bad: no command"), None, Unavailable("bad: no command")):
+        bad.fails = fails
+        merged.changed(bad)
+        await merged.view(ask("x"))
+    assert [record.message for record in caplog.records[1:]] == ["bad: no command"] * 2
 
 
 async def test_resources_listed_then_by_template_then_anywhere() -> None:

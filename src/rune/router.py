@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import re
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -33,6 +34,7 @@ HASTE: Final = 0.25
 LASTING: Final = 60.0
 """Seconds for which a view that is not good any more will do for calls, while a new one is made."""
 
+_NUMBER: Final = re.compile(r"\d+")
 _encode = msgspec.json.Encoder().encode
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
@@ -187,7 +189,7 @@ class Router:
         self._purpose = "cursor" if profile is None else f"cursor/{profile.name}"
         self._views: dict[str, View] = {}
         self._looks: dict[str, Look] = {}
-        self._missing: dict[str, str] = {}
+        self._missing: dict[str, set[str]] = {}
         self._private = False
         self._changes = 0
 
@@ -297,9 +299,10 @@ class Router:
         try:
             catalog = await mount.source.catalog(request)
         except RuneError as error:
-            # It is asked again and again: why it is not there is said once.
-            if self._missing.get(name) != str(error):
-                self._missing[name] = str(error)
+            # It is asked again and again: why it is not there is said once, whatever the times in it.
+            said, text = self._missing.setdefault(name, set()), _NUMBER.sub("", str(error))
+            if text not in said:
+                said.add(text)
                 log.warning("%s", error)
             return None
         self._missing.pop(name, None)

@@ -138,8 +138,8 @@ async def test_whoever_listens_for_lists_does_not_keep_it_awake_and_hears_what_c
         server.tools = [TOOL, {**TOOL, "name": "u"}]
         assert await names(source) == ["t"]
         await source.handle(call())
-        await heard.came.wait()
-        assert [note.method for note in heard.notes] == ["notifications/tools/list_changed"]
+        changed = "notifications/tools/list_changed"
+        await until(lambda: [note.method for note in heard.notes].count(changed) == 1)
         assert await names(source) == ["t", "u"]
         listening.cancel()
 
@@ -278,6 +278,20 @@ async def test_a_server_that_answers_nothing_any_more_is_started_anew(make, monk
         assert (await source.handle(call())).kind == "complete"
         assert len(wires.made) == 2
         await until(lambda: wires.made[0].closed)
+
+
+async def test_an_answer_may_take_as_long_as_the_source_says_and_no_longer_than_the_client_waits():
+    server = Server()
+    async with entered(fakes.modern(server), timeout=0.2) as (source, _):
+        await names(source)
+        server.holds = True
+        clock = asyncio.get_running_loop().time
+        for patience in (60.0, 0.1):
+            request, began = call(), clock()
+            request.deadline = began + patience
+            with pytest.raises(TimedOut, match="up: no answer to tools/call in time"):
+                await source.handle(request)
+            assert request.deadline - began <= min(patience, 0.3)
 
 
 async def test_a_server_that_is_only_slow_is_left_alone(monkeypatch):

@@ -5,20 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Protocol
+from typing import Protocol
 
 from rune.client.calls import Call, Inbox, Lost, Wire
 from rune.errors import TimedOut
 from rune.protocol import jsonrpc
 from rune.protocol.jsonrpc import Envelope
-from rune.wires.allowance import Allowance
+from rune.wires.allowance import UNASKED, Allowance
 from rune.wires.child import Child
 
 log = logging.getLogger("rune.client")
-
-UNASKED: Final = (20_000, 5_000)
-"""Notes, noise and answers to nothing that are read at once, and per second after that (a long one counts more). The
-reader is shared by all servers: what one of them pours out must not cost the others."""
 
 
 class Carrier(Protocol):

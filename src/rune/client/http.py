@@ -15,6 +15,7 @@ from rune.errors import NeedsAuth, ProtocolError, RuneError, TimedOut, Unavailab
 from rune.net import Cut, Limits, Outlet, Policy, Prepared, Response, anywhere
 from rune.protocol import jsonrpc
 from rune.protocol.jsonrpc import Envelope
+from rune.wires.allowance import UNASKED, Allowance
 from rune.wires.sse import Event, Parser
 
 log = logging.getLogger("rune.client")
@@ -25,6 +26,7 @@ EVENTS: Final = "text/event-stream"
 POST_TIMEOUT: Final = 5.0
 ERROR_BODY: Final = 256 * 1024
 MAX_RETRY: Final = 30.0
+MAX_BREATH: Final = 1.0
 
 
 def endpoint(
@@ -53,6 +55,7 @@ class Http:
         self.headers: dict[str, str] = {}
         self._outlet = outlet
         self._auth = auth
+        self._unasked = Allowance(*UNASKED)
         self._inbox: Inbox = lambda envelope, call: None
         self._posts: set[asyncio.Task[None]] = set()
         self._on_lost: Callable[[], None] = lambda: None
@@ -185,6 +188,9 @@ class Http:
                     envelope = self._event(event, call)
                     if envelope is not None:
                         return envelope
+                if events:
+                    deadline = None if call is None else call.deadline
+                    await self._breathe(sum(1 + len(event.data) / 1024 for event in events), deadline)
         except Cut:
             # Whether it can go on elsewhere is decided by who reads it.
             return None
@@ -193,6 +199,17 @@ class Http:
         except RuneError as error:
             raise Lost(f"{self.name}: {error}") from None
         return None
+
+    async def _breathe(self, amount: float, deadline: float | None) -> None:
+        """What one server pours out must not cost the others, nor keep its own call for ever."""
+        now = asyncio.get_running_loop().time()
+        wait = min(self._unasked.spend(amount, now), MAX_BREATH)
+        if deadline is not None and now + wait > deadline:
+            wait = max(deadline - now, 0)
+            if not wait:
+                raise TimeoutError
+        if wait:
+            await asyncio.sleep(wait)
 
     def _event(self, event: Event, call: Call | None) -> Envelope | None:
         if event.event != "message" or not event.data:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+UNASKED: Final = (20_000, 5_000)
+"""Notes, noise and answers to nothing that are read from a server at once, and per second after that; a long one counts
+more. The reader is shared by all servers: what one of them pours out must not cost the others."""
+
 
 class Allowance:
     """So much at once, and so much per second. It never refuses; it says how long to read nothing more."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from time import monotonic
 from typing import Any, Final, TypeAlias
 
 from rune.client.calls import Lost, Refused
@@ -17,6 +18,7 @@ MAX_CHILDREN: Final = 4
 REPEATABLE: Final = frozenset({"resources/read", "prompts/get", "completion/complete", "tasks/get"})
 """What only asks is sent again when its server died over it. A tool may have done what it does, and must not do it
 twice, whatever it says of itself."""
+LEAD: Final = 0.25
 QUESTIONS: Final = ("elicitation", "sampling", "roots")
 
 NewLife: TypeAlias = Callable[[Mapping[str, Any]], Life]
@@ -26,9 +28,10 @@ class Pool:
     """`first` serves everything but the calls in which an older server may ask; those have connections of their own,
     told what the client of the call can be asked. `new_life` makes one for such a set of capabilities."""
 
-    def __init__(self, new_life: NewLife, gate: Gate) -> None:
+    def __init__(self, new_life: NewLife, gate: Gate, timeout: float) -> None:
         self.first = new_life({})
         self._gate = gate
+        self._timeout = timeout
         self._new_life = new_life
         self._others: dict[str, list[Life]] = {}
 
@@ -38,6 +41,7 @@ class Pool:
         Raises:
             ProtocolError, NotFound: what the server said. Unavailable, TimedOut, NeedsAuth: why it said nothing.
         """
+        request.deadline = self._due(request.deadline)
         gate = self._gate
         if gate.free > 0:
             gate.free -= 1
@@ -57,6 +61,13 @@ class Pool:
             gate.leave()
         life.worked()
         return result
+
+    def _due(self, deadline: float | None) -> float:
+        """When it has taken too long: a little before whoever asked gives up, so that the answer says who was slow."""
+        now = monotonic()
+        if deadline is None or deadline - now > self._timeout + LEAD:
+            return now + self._timeout
+        return deadline - min(LEAD, (deadline - now) / 10)
 
     async def _send(self, life: Life, request: Request) -> Result:
         connection = await life.ready(request.deadline)

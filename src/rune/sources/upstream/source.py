@@ -51,7 +51,7 @@ class Upstream:
         self._parking = Parking() if parking is None else parking
         self._own_parking = parking is None
         self._errands: Errands | None = None
-        self._pool = Pool(self._new_life, Gate(name, self._terms))
+        self._pool = Pool(self._new_life, Gate(name, self._terms), self._terms.timeout)
         lazy = self._terms.idle is not None
         self._shelf = Shelf(self._pool.first, self.listeners, lazy=lazy)
         self._hearing = Hearing(self._pool.first, self._shelf, self.listeners, lazy=lazy)
