@@ -134,8 +134,8 @@ class Http:
             call.answered = response
             if response.status != 200:
                 raise await self._refusal(response)
-            if response.content_type != EVENTS:
-                return self._answer(await self._outlet.body(response), call)
+            if not response.streams:
+                return self._answer(response.whole() or await self._outlet.body(response), call)
             resume = Resume()
             envelope = await self._events(response, call, resume)
         finally:
@@ -158,7 +158,7 @@ class Http:
     def _answer(self, body: bytes, call: Call) -> Envelope:
         """The response in a JSON body; a server of the batching revision may have put it into an array."""
         try:
-            batch = jsonrpc.read_batch(body)
+            batch = None if body[:1] == b"{" else jsonrpc.read_batch(body)
             for member in (body,) if batch is None else batch:
                 envelope = self._sort(jsonrpc.read(member), call)
                 if envelope is not None:

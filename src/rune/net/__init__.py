@@ -5,8 +5,8 @@ Used by the rims that face the outside (`client/http.py`, providers, sign-in). N
 
 from __future__ import annotations
 
-from rune.net.outlet import Outlet, Prepared
+from rune.net.outlet import Fixed, Outlet, Prepared
 from rune.net.policy import MEBIBYTE, Limits, Policy, anywhere, public
 from rune.net.response import Cut, Response
 
-__all__ = ["MEBIBYTE", "Cut", "Limits", "Outlet", "Policy", "Prepared", "Response", "anywhere", "public"]
+__all__ = ["MEBIBYTE", "Cut", "Fixed", "Limits", "Outlet", "Policy", "Prepared", "Response", "anywhere", "public"]

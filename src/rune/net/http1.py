@@ -12,15 +12,15 @@ from typing import Final, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
+from rune.aio import NEVER
 from rune.errors import RuneError, Unavailable
 from rune.net.policy import Limits
-from rune.net.response import PACKED, Cut, Response
+from rune.net.response import READ, Cut, Response
 
 HIGH_WATER: Final = 256 * 1024
 """Bytes of a stream that wait for their reader before no more are read."""
 TOGETHER: Final = 64 * 1024
 """Head and body of a request go out as one piece up to this size."""
-EVENTS: Final = b"text/event-stream"
 
 _ONCE: Final = frozenset({b"content-length", b"transfer-encoding", b"content-type", b"content-encoding", b"location"})
 _TIMEOUT: Final = re.compile(rb"timeout=(\d{1,6})")
@@ -31,8 +31,8 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_answered", "_bound", "_broken", "_complete", "_fault", "_fields", "_future", "_interim", "_keep", "_left",
-        "_limits", "_loop", "_on_free", "_on_lost", "_parser", "_paused", "_quiet", "_response", "_timer",
-        "_transport", "_until_close", "busy", "idle_since", "lifetime", "lost", "name", "used",
+        "_limits", "_loop", "_on_free", "_on_lost", "_parser", "_paused", "_quiet", "_response", "_transport",
+        "_until_close", "busy", "deadline", "idle_since", "lifetime", "lost", "name", "used",
     )  # fmt: skip
 
     def __init__(
@@ -50,13 +50,13 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._parser: HttpResponseParser | None = HttpResponseParser(self)
         self._future: asyncio.Future[Response] | None = None
-        self._timer: asyncio.TimerHandle | None = None
         self._response: Response | None = None
         self._fault: RuneError | None = None
         self._fields: list[tuple[bytes, bytes]] = []
         self._quiet = self._left = self._bound = 0
         self._answered = self._interim = self._complete = self._keep = self._until_close = self._paused = False
         self.busy = False
+        self.deadline = NEVER
         self.lost = False
         self.used = False
         self.idle_since = 0.0
@@ -74,20 +74,20 @@ class Connection(asyncio.Protocol):
         assert self._transport is not None, "a connection in the pool is open"
         return cast(int, self._transport.get_extra_info("socket").fileno())
 
-    def send(self, head: bytes, body: bytes, deadline: float | None) -> asyncio.Future[Response]:
-        """One request; the future is its answer. When `deadline` is over, it or the rest of it is a TimeoutError."""
-        assert self._transport is not None, "only a usable connection is sent on"
+    def send(self, head: bytes, body: bytes, deadline: float = NEVER) -> asyncio.Future[Response]:
+        """One request; the future is its answer. Whoever looks after `deadline` lets it `expire`."""
+        transport = self._transport
+        assert transport is not None, "only a usable connection is sent on"
         self.busy = True
+        self.deadline = deadline
         self._answered = self._complete = self._until_close = False
         self._fields = []
         self._quiet = 0
         future = self._future = self._loop.create_future()
-        if deadline is not None:
-            self._timer = self._loop.call_at(deadline, self._expire)
         if len(body) <= TOGETHER:
-            self._transport.write(head + body)
+            transport.write(head + body)
         else:
-            self._transport.writelines((head, body))
+            transport.writelines((head, body))
         return future
 
     def drop(self) -> None:
@@ -110,7 +110,8 @@ class Connection(asyncio.Protocol):
             self._paused = False
             self._transport.resume_reading()
 
-    def _expire(self) -> None:
+    def expire(self) -> None:
+        """Its time is over: the answer, or the rest of it, is a TimeoutError."""
         self._fail(TimeoutError("no answer in time"))
 
     def _settle(self) -> tuple[asyncio.Future[Response] | None, Response | None]:
@@ -118,9 +119,7 @@ class Connection(asyncio.Protocol):
         future, response = self._future, self._response
         self._future = self._response = None
         self.busy = False
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self.deadline = NEVER
         return future, response
 
     def _leave(self) -> None:
@@ -211,7 +210,8 @@ class Connection(asyncio.Protocol):
         transport = self._transport
         assert response is not None and future is not None, "there is an answer, and somebody has asked for it"
         self.used = True
-        if self._keep and transport is not None and not transport.is_closing() and not self._unsent(transport):
+        # Where the answer is there before the whole request has left, the rest of that would follow.
+        if self._keep and transport is not None and not (transport.is_closing() or transport.get_write_buffer_size()):
             self._on_free(self)
         else:
             if transport is not None:
@@ -220,10 +220,6 @@ class Connection(asyncio.Protocol):
         response.end()
         if not future.done():
             future.set_result(response)
-
-    def _unsent(self, transport: asyncio.Transport) -> bool:
-        """Whether the answer was there before the whole request had left: the rest of it would follow."""
-        return transport.get_write_buffer_size() > 0
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._parser = None
@@ -257,34 +253,35 @@ class Connection(asyncio.Protocol):
             self._interim = True
             return
         named = {name.lower(): value for name, value in fields}
-        coding = named.get(b"transfer-encoding")
         if len(named) != len(fields):
             self._refuse_twice(fields)
-        if coding is not None and (
-            b"content-length" in named or coding.strip().lower() != b"chunked" or parser.get_http_version() != "1.1"
-        ):
-            self._refuse(f"transfer-encoding {coding.decode('latin-1')}")
-        self._head(Response(self, status, fields, named), parser.should_keep_alive())
-
-    def _head(self, response: Response, keep: bool) -> None:
-        """The head is complete: what follows is a stream that is read as it comes, or is waited for."""
-        named = response.named
-        encoding = named.get(b"content-encoding")
-        if encoding is not None and encoding.strip().lower() not in PACKED | {b"identity", b""}:
-            self._refuse(f"content-encoding {encoding.decode('latin-1')}")
-        length = response.content_length
-        streams = response.status != 200 or named.get(b"content-type", b"")[:17].lower() == EVENTS
-        if not streams and length is not None and length > self._limits.body:
-            self._overflow()
-        self._keep = keep
-        self._until_close = length is None and b"transfer-encoding" not in named
-        self._bound = HIGH_WATER if streams else self._limits.body
-        self._response = response
+        sized = b"content-length" in named
+        if b"transfer-encoding" in named:
+            coding = named[b"transfer-encoding"]
+            if sized or coding.strip().lower() != b"chunked" or parser.get_http_version() != "1.1":
+                self._refuse(f"transfer-encoding {coding.decode('latin-1')}")
+            self._until_close = False
+        else:
+            self._until_close = not sized
+        if b"content-encoding" in named and named[b"content-encoding"].strip().lower() not in READ:
+            self._refuse(f"content-encoding {named[b'content-encoding'].decode('latin-1')}")
+        response = self._response = Response(self, status, fields, named)
+        self._keep = parser.should_keep_alive()
+        if status != 200 or response.streams:
+            self._stream(response)
+        else:
+            self._bound = self._limits.body
+            if sized and int(named[b"content-length"]) > self._bound:
+                self._overflow()
         if b"keep-alive" in named and not self.used:
-            found = _TIMEOUT.search(named[b"keep-alive"])
             # A second less than the server promises: the request has to arrive there in time.
+            found = _TIMEOUT.search(named[b"keep-alive"])
             self.lifetime = min(self.lifetime, max(int(found[1]) - 1, 0)) if found else self.lifetime
-        if streams and self._future is not None and not self._future.done():
+
+    def _stream(self, response: Response) -> None:
+        """It is read as it comes: hand it out now."""
+        self._bound = HIGH_WATER
+        if self._future is not None and not self._future.done():
             self._future.set_result(response)
 
     def on_body(self, data: bytes) -> None:

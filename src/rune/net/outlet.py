@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from multidict import CIMultiDict
 from yarl import URL
 
+from rune.aio import NEVER
 from rune.errors import ConfigError, RuneError, Unavailable
 from rune.net.dial import Dialer, Origin
 from rune.net.http1 import Connection
@@ -35,6 +36,17 @@ class Prepared(NamedTuple):
     origin: Origin
     headers: CIMultiDict[str]
     head: bytes
+
+
+class Fixed(dict[str, str]):
+    """Headers that go out with many requests: the head that they and a prepared request make is kept with them."""
+
+    __slots__ = ("head", "prepared")
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        super().__init__(headers)
+        self.prepared: Prepared | None = None
+        self.head = b""
 
 
 class Outlet:
@@ -102,47 +114,60 @@ class Outlet:
         Raises:
             Unavailable: when nobody answers, TimedOut when connecting takes too long, TimeoutError after `deadline`.
         """
+        until = NEVER if deadline is None else deadline
         for _ in range(self.limits.redirects + 1):
-            clash = any(name in prepared.headers for name in headers)
-            if clash:
-                merged = CIMultiDict(prepared.headers)
-                merged.update(headers)
-                prepared = self.prepare(prepared.method, prepared.url, merged)
-            lines = [prepared.head]
-            if headers and not clash:
-                lines.append(self._encode(headers.items()))
-            lines.append(b"\r\n" if data is None else b"Content-Length: %d\r\n\r\n" % len(data))
-            head = b"".join(lines)
-            response = await self._send(prepared, head, data or b"", deadline, repeatable)
-            if response.status not in REDIRECTS:
-                return response
-            response.close()
-            target = self._redirect(prepared.url, response)
-            fixed = {name: value for name, value in prepared.headers.items() if name != "Host"}
-            prepared = self.prepare(prepared.method, target, fixed)
-        raise Unavailable(f"{self.name}: more than {self.limits.redirects} redirects")
-
-    async def _send(
-        self, prepared: Prepared, head: bytes, body: bytes, deadline: float | None, repeatable: bool
-    ) -> Response:
-        pool = self._open()
-        connection = pool.idle(prepared.origin)
-        while True:
-            if connection is None:
-                async with asyncio.timeout_at(deadline):
-                    connection = await pool.take(prepared.origin)
+            if type(headers) is Fixed and headers.prepared is prepared:
+                head = headers.head
+            else:
+                prepared, head = self._over(prepared, headers)
+            head += b"\r\n" if data is None else b"Content-Length: %d\r\n\r\n" % len(data)
+            pool = self._open() if self._pool is None else self._pool
+            connection = pool.idle(prepared.origin) or await self._take(pool, prepared.origin, deadline)
             used = connection.used
-            answer = connection.send(head, body, deadline)
+            answer = connection.send(head, data or b"", until)
+            pool.alarm.at(until)
             try:
-                return await answer
-            except Cut as cut:
-                # Nobody knows whether it arrived. A connection that has just been opened was not left from before.
-                if cut.answered or not used or not (repeatable or prepared.method in REPEATABLE) or self._closed:
-                    raise
-                connection = None
+                response = await answer
             except asyncio.CancelledError:
                 self._abandon(connection, answer)
                 raise
+            except Cut as cut:
+                # Nobody knows whether it arrived. A connection that has just been opened was not left from before.
+                if cut.answered or not used or self._closed or not (repeatable or prepared.method in REPEATABLE):
+                    raise
+                response = await self._again(pool, prepared, head, data or b"", until)
+            if response.status not in REDIRECTS:
+                return response
+            response.close()
+            prepared = self._redirect(prepared, response)
+        raise Unavailable(f"{self.name}: more than {self.limits.redirects} redirects")
+
+    def _over(self, prepared: Prepared, headers: Mapping[str, str]) -> tuple[Prepared, bytes]:
+        """A head with headers on top. One name in two sets is one header."""
+        if any(name in prepared.headers for name in headers):
+            merged = CIMultiDict(prepared.headers)
+            merged.update(headers)
+            return (found := self.prepare(prepared.method, prepared.url, merged)), found.head
+        head = prepared.head + self._encode(headers.items())
+        if type(headers) is Fixed:
+            headers.prepared, headers.head = prepared, head
+        return prepared, head
+
+    async def _take(self, pool: Pool, origin: Origin, deadline: float | None) -> Connection:
+        async with asyncio.timeout_at(deadline):
+            return await pool.take(origin)
+
+    async def _again(self, pool: Pool, prepared: Prepared, head: bytes, body: bytes, until: float) -> Response:
+        """The same once more, on a connection that is certainly new."""
+        async with asyncio.timeout_at(None if until == NEVER else until):
+            connection = await pool.fresh(prepared.origin)
+        answer = connection.send(head, body, until)
+        pool.alarm.at(until)
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            self._abandon(connection, answer)
+            raise
 
     @staticmethod
     def _abandon(connection: Connection, answer: asyncio.Future[Response]) -> None:
@@ -159,8 +184,9 @@ class Outlet:
             self._pool = Pool(self.name, self.limits, self._dialer)
         return self._pool
 
-    def _redirect(self, source: URL, response: Response) -> URL:
-        location = response.headers.get("Location", "")
+    def _redirect(self, prepared: Prepared, response: Response) -> Prepared:
+        """The same request to where the answer points."""
+        source, location = prepared.url, response.headers.get("Location", "")
         try:
             target = source.join(URL(location))
             same = target.origin() == source.origin()
@@ -171,7 +197,8 @@ class Outlet:
                 f"{self.name}: redirected to {target.with_query(None)} ({response.status})",
                 hint="put that URL into the config if it is the right one",
             )
-        return target
+        headers = {name: value for name, value in prepared.headers.items() if name != "Host"}
+        return self.prepare(prepared.method, target, headers)
 
     @asynccontextmanager
     async def request(

@@ -7,6 +7,7 @@ import select
 from collections import deque
 from typing import Final
 
+from rune.aio import NEVER, Alarm
 from rune.errors import Unavailable
 from rune.net.dial import Dialer, Origin
 from rune.net.http1 import Connection
@@ -31,6 +32,7 @@ class Pool:
         self._waiting: deque[tuple[Origin, asyncio.Future[Connection | None]]] = deque()
         self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
+        self.alarm = Alarm(self._late)
 
     def __len__(self) -> int:
         return len(self._all) + self._opening
@@ -66,6 +68,14 @@ class Pool:
                 return await self._open(origin)
             if connection.usable:
                 return connection
+
+    async def fresh(self, origin: Origin) -> Connection:
+        """A connection that nobody has used: where one that was kept has died, the others may have died with it."""
+        for connection in tuple(self._idle.get(origin, ())):
+            connection.drop()
+        while (connection := await self.take(origin)).used:
+            connection.drop()
+        return connection
 
     def _evict(self) -> bool:
         """Close an idle connection to somebody else to make room."""
@@ -158,6 +168,13 @@ class Pool:
                 self._opening += 1
                 future.set_result(None)
 
+    def _late(self, now: float) -> float:
+        """End the exchanges whose time is over; when the next one will be."""
+        for connection in tuple(self._all):
+            if connection.deadline <= now:
+                connection.expire()
+        return min((connection.deadline for connection in self._all), default=NEVER)
+
     # --- idle ones ---
 
     def _stale(self, connection: Connection) -> bool:
@@ -179,6 +196,7 @@ class Pool:
     def close(self) -> None:
         """End all connections; those who wait for an answer or for a connection are told."""
         self._closed = True
+        self.alarm.stop()
         if self._sweeper is not None:
             self._sweeper.cancel()
         for connection in tuple(self._all):

@@ -14,6 +14,8 @@ PIECE: Final = 1 << 20
 """Bytes that are unpacked at a time."""
 PACKED: Final = frozenset({b"gzip", b"x-gzip", b"deflate"})
 """Encodings that are unpacked although nobody has asked for them."""
+READ: Final = PACKED | {b"identity", b""}
+EVENTS: Final = b"text/event-stream"
 
 _GZIP_OR_ZLIB: Final = 47
 
@@ -44,7 +46,7 @@ class Response:
 
     __slots__ = (
         "_connection", "_error", "_fields", "_headers", "_inflate", "_parts", "_waiter", "done", "held", "name",
-        "named", "status",
+        "named", "status", "streams",
     )  # fmt: skip
 
     def __init__(
@@ -54,6 +56,8 @@ class Response:
         self.status = status
         self.named = named
         """The headers by their names in lower case; of those that are there twice the last."""
+        self.streams = named.get(b"content-type", b"")[:17].lower() == EVENTS
+        """Whether it is an event stream."""
         self.done = False
         self.held = 0
         self._connection: Carrier | None = connection
@@ -62,8 +66,9 @@ class Response:
         self._parts: list[bytes] = []
         self._waiter: asyncio.Future[None] | None = None
         self._error: BaseException | None = None
-        packed = b"content-encoding" in named and named[b"content-encoding"].strip().lower() in PACKED
-        self._inflate = zlib.decompressobj(_GZIP_OR_ZLIB) if packed else None
+        self._inflate = None
+        if b"content-encoding" in named and named[b"content-encoding"].strip().lower() in PACKED:
+            self._inflate = zlib.decompressobj(_GZIP_OR_ZLIB)
 
     @property
     def headers(self) -> CIMultiDictProxy[str]:

@@ -68,8 +68,8 @@ def read(data: bytes) -> Envelope:
         raise Malformed(PARSE_ERROR, f"parse error: {error}") from None
     if envelope.method is msgspec.UNSET:
         # An error may come without an id: that of a request whose id could not be read.
-        one = bool(bytes(envelope.result)) != bool(bytes(envelope.error))
-        if not one or (envelope.id is msgspec.UNSET and bytes(envelope.result)):
+        one = bool(envelope.result) != bool(envelope.error)
+        if not one or (envelope.id is msgspec.UNSET and envelope.result):
             raise Malformed(INVALID_REQUEST, "invalid request: neither a request nor a response", salvage_id(data))
     elif envelope.id is None:
         raise Malformed(INVALID_REQUEST, "invalid request: id must not be null")
