@@ -284,6 +284,31 @@ async def test_a_cancelled_exchange_closes_its_connection():
         await outlet.close()
 
 
+async def test_each_exchange_ends_at_its_own_deadline_whichever_came_first():
+    async def never(site, reader, writer):
+        await site.request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n: hello\n\n")
+        await reader.read()
+
+    async with raw(never) as site:
+        outlet = Outlet("web")
+        loop = asyncio.get_running_loop()
+        ended = []
+
+        async def one(seconds):
+            with pytest.raises(TimeoutError):
+                await ask(outlet, site.url, deadline=loop.time() + seconds)
+            ended.append(seconds)
+
+        lasting = asyncio.create_task(ask(outlet, site.url))
+        await asyncio.gather(*(one(seconds) for seconds in (0.9, 0.3, 0.6, 0.0)))
+        assert ended == [0.0, 0.3, 0.6, 0.9]
+        assert not lasting.done()
+        await outlet.close()
+        with pytest.raises(Cut, match="web: was closed"):
+            await lasting
+
+
 async def test_a_slow_drip_ends_at_the_deadline():
     async def drip(site, reader, writer):
         await site.request(reader)

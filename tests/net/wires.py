@@ -55,8 +55,8 @@ class Wire:
         self.connection = Connection("web", limits or Limits(), self.free.append, self.lost.append)
         self.connection.connection_made(self.pipe)
 
-    def ask(self, deadline: float | None = None) -> asyncio.Future[Response]:
-        return self.connection.send(b"GET / HTTP/1.1\r\nHost: web\r\n\r\n", b"", deadline)
+    def ask(self) -> asyncio.Future[Response]:
+        return self.connection.send(b"GET / HTTP/1.1\r\nHost: web\r\n\r\n", b"")
 
     def feed(self, parts: Iterable[bytes]) -> None:
         """As a transport would: nothing after the end."""

@@ -12,7 +12,7 @@ from rune.client.calls import PROOFS, Auth, Call, Inbox, Lost, Refused, Wire, re
 from rune.client.duplex import Duplex
 from rune.client.legacy.sse import EventStream
 from rune.errors import NeedsAuth, ProtocolError, RuneError, TimedOut, Unavailable
-from rune.net import Cut, Limits, Outlet, Policy, Prepared, Response, anywhere
+from rune.net import Cut, Fixed, Limits, Outlet, Policy, Prepared, Response, anywhere
 from rune.protocol import jsonrpc
 from rune.protocol.jsonrpc import Envelope
 from rune.wires.allowance import UNASKED, Allowance
@@ -25,6 +25,7 @@ JSON: Final = "application/json"
 EVENTS: Final = "text/event-stream"
 POST_TIMEOUT: Final = 5.0
 ERROR_BODY: Final = 256 * 1024
+MAX_KEPT: Final = 256
 MAX_RETRY: Final = 30.0
 MAX_BREATH: Final = 1.0
 
@@ -60,6 +61,7 @@ class Http:
         self._posts: set[asyncio.Task[None]] = set()
         self._on_lost: Callable[[], None] = lambda: None
         self._prepared: tuple[dict[str, str], Prepared] | None = None
+        self._fixed: dict[tuple[str, str | None], tuple[Mapping[str, str], Fixed]] = {}
 
     async def open(self, inbox: Inbox, on_lost: Callable[[], None]) -> None:
         self._inbox, self._on_lost = inbox, on_lost
@@ -129,7 +131,8 @@ class Http:
             response.close()
 
     async def _exchange(self, call: Call) -> Envelope:
-        response = await self._send(self._post(), call.headers, call.frame, call.deadline, call.method != CALL)
+        prepared, headers = self._post(), self._kept(call)
+        response = await self._send(prepared, headers, call.frame, call.deadline, call.method != CALL)
         try:
             call.answered = response
             if response.status != 200:
@@ -154,6 +157,16 @@ class Http:
             headers = {"Content-Type": JSON, "Accept": f"{JSON}, {EVENTS}", **self.headers}
             self._prepared = dict(self.headers), self._outlet.prepare("POST", self.url, headers)
         return self._prepared[1]
+
+    def _kept(self, call: Call) -> Mapping[str, str]:
+        """The headers of a call; those of many calls are one object, and are encoded once."""
+        key = call.method, call.key
+        known = self._fixed.get(key)
+        if known is None or known[0] is not call.headers:
+            if len(self._fixed) >= MAX_KEPT:
+                self._fixed.clear()
+            known = self._fixed[key] = call.headers, Fixed(call.headers)
+        return known[1]
 
     def _answer(self, body: bytes, call: Call) -> Envelope:
         """The response in a JSON body; a server of the batching revision may have put it into an array."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -24,7 +25,11 @@ from rune.protocol.modern import (
 from rune.protocol.questions import check_declared, declares, needs
 from rune.request import Request, Result
 
-_COMPLETE: Final = b'{"resultType":"complete"'
+_COMPLETE: Final = b'{"resultType":"complete"', b',"resultType":"complete"}'
+"""How a complete result begins or ends, at the top: neither can stand inside of a string, where quotes are escaped."""
+MAX_KEPT: Final = 256
+"""How many kinds of `_meta` and of headers are kept: clients say the same thing again and again."""
+MAX_META: Final = 4096
 _VERSION: Final = msgspec.Raw(jsonrpc.encode(MODERN))
 _EMPTY: Final = msgspec.Raw(b"{}")
 _encode = jsonrpc.encode
@@ -50,6 +55,8 @@ class Modern:
         self._calls = calls
         self._identity = identity
         self._param_headers: dict[str, tuple[ParamHeader, ...]] = {}
+        self._metas: dict[tuple[bytes, bytes, str | None], msgspec.Raw] = {}
+        self._headers: dict[tuple[str, str | None], Mapping[str, str]] = {}
         calls.cancels_by_note = not calls.wire.http
 
     async def handle(self, request: Request) -> Result:
@@ -70,12 +77,7 @@ class Modern:
     def _outgoing(self, request: Request, call: Call) -> tuple[bytes, str | None]:
         """The params under the names of the server, and the value that Mcp-Name mirrors."""
         params: dict[str, Any] = dict(request.params)
-        params["_meta"] = meta = outgoing_meta(request, call)
-        meta[VERSION_KEY] = _VERSION
-        meta[CAPABILITIES_KEY] = request.meta.capabilities if bytes(request.meta.capabilities) else _EMPTY
-        meta[CLIENT_KEY] = self._identity
-        if request.meta.log_level is not None:
-            meta[LOG_LEVEL_KEY] = request.meta.log_level
+        params["_meta"] = self._meta(request, call)
         if request.method != "tasks/update":
             params.pop("inputResponses", None)
             params.pop("requestState", None)
@@ -86,7 +88,31 @@ class Modern:
         key = own_name(request, params)
         return _encode(params), key
 
-    def _mirrored(self, request: Request, call: Call) -> dict[str, str]:
+    def _meta(self, request: Request, call: Call) -> msgspec.Raw:
+        """`_meta` for this server, encoded: the same one for all that say the same, but for what is one call's own."""
+        meta, said = request.meta, bytes(request.params.get("_meta", b""))
+        key = said, bytes(meta.capabilities), meta.log_level
+        kept = self._metas.get(key)
+        if kept is not None and meta.progress_token is None:
+            return kept
+        members = outgoing_meta(request, call)
+        members[VERSION_KEY] = _VERSION
+        members[CAPABILITIES_KEY] = meta.capabilities if meta.capabilities else _EMPTY
+        members[CLIENT_KEY] = self._identity
+        if meta.log_level is not None:
+            members[LOG_LEVEL_KEY] = meta.log_level
+        made = msgspec.Raw(_encode(members))
+        if meta.progress_token is None and len(said) + len(key[1]) <= MAX_META:
+            if len(self._metas) >= MAX_KEPT:
+                self._metas.clear()
+            self._metas[key] = made
+        return made
+
+    def _mirrored(self, request: Request, call: Call) -> Mapping[str, str]:
+        """Without mirrored arguments it is the very same object for all calls of a name: the wire keeps it encoded."""
+        kept = self._headers.get((call.method, call.key))
+        if kept is not None:
+            return kept
         headers = {"MCP-Protocol-Version": MODERN, "Mcp-Method": call.method}
         if call.key is not None:
             headers["Mcp-Name"] = encode_header(call.key).decode()
@@ -94,10 +120,14 @@ class Modern:
             if wanted:
                 for name, value in mirrored(wanted, request.params.get("arguments")).items():
                     headers[name.decode()] = encode_header(value).decode()
+                return headers
+        if len(self._headers) >= MAX_KEPT:
+            self._headers.clear()
+        self._headers[call.method, call.key] = headers
         return headers
 
     def _result(self, request: Request, raw: bytes) -> Result:
-        if raw.startswith(_COMPLETE) and request.method != "tools/list":
+        if (raw.startswith(_COMPLETE[0]) or raw.endswith(_COMPLETE[1])) and request.method != "tools/list":
             return Result(raw)
         kind = self._kind(raw, request.method)
         if kind == "input_required":
@@ -139,6 +169,7 @@ class Modern:
 
         2026-07-28, Streamable HTTP: a client must not offer them.
         """
+        self._headers.clear()
         members: dict[str, Any] = dict(jsonrpc.read_object(raw))
         kept = []
         tools = _decode_objects(members.get("tools", b"[]"))

@@ -48,7 +48,8 @@ class Pool:
         else:
             await gate.wait(request.deadline)
         try:
-            life = await self._choose(request)
+            connection = self.first.connection
+            life = self.first if connection is not None and not connection.legacy else await self._choose(request)
             life.users += 1
             try:
                 result = await self._send(life, request)
@@ -70,7 +71,7 @@ class Pool:
         return deadline - min(LEAD, (deadline - now) / 10)
 
     async def _send(self, life: Life, request: Request) -> Result:
-        connection = await life.ready(request.deadline)
+        connection = life.connection or await life.ready(request.deadline)
         try:
             return await connection.handle(request)
         except Refused:
