@@ -131,8 +131,9 @@ class Result(msgspec.Struct, eq=False):
     """What goes back: the JSON object of the result, still encoded until somebody reads it.
 
     `kind` is its `resultType`. An `input_required` result carries in `state` what each layer wants to find again on the
-    retry; the rim seals it into `requestState`. A rim that knows that no retry will come calls
-    `abandon`. `memo` is a dict where the same object goes out many times: the rims keep their encodings of it there.
+    retry; the rim seals it into `requestState`. A rim that knows that no retry will come calls `abandon`. `meta` is the
+    `_meta` at its top, empty when it has none, None when nobody has looked. `memo` is a dict where the same object goes
+    out many times: the rims keep their encodings of it there.
     """
 
     raw: bytes
@@ -140,6 +141,7 @@ class Result(msgspec.Struct, eq=False):
     state: dict[str, Any] = {}
     memo: dict[str, bytes] | None = None
     abandon: Callable[[], None] | None = None
+    meta: bytes | None = None
     _value: dict[str, Any] | None = None
 
     @classmethod

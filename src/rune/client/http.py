@@ -26,6 +26,8 @@ EVENTS: Final = "text/event-stream"
 POST_TIMEOUT: Final = 5.0
 ERROR_BODY: Final = 256 * 1024
 MAX_KEPT: Final = 256
+TAKEN: Final = Envelope("2.0")
+"""Stands for a response whose result has been left in the call."""
 MAX_RETRY: Final = 30.0
 MAX_BREATH: Final = 1.0
 
@@ -138,6 +140,8 @@ class Http:
             if response.status != 200:
                 raise await self._refusal(response)
             if not response.streams:
+                if self._taken_out(response, call):
+                    return TAKEN
                 return self._answer(response.whole() or await self._outlet.body(response), call)
             resume = Resume()
             envelope = await self._events(response, call, resume)
@@ -167,6 +171,21 @@ class Http:
                 self._fixed.clear()
             known = self._fixed[key] = call.headers, Fixed(call.headers)
         return known[1]
+
+    def _taken_out(self, response: Response, call: Call) -> bool:
+        """Whether the body is the usual frame around a result, as most servers write it: then it needs no opening. What
+        is between frame and frame is read to its end once, so that the whole is known to be JSON."""
+        result = response.between(b'{"jsonrpc":"2.0","id":%d,"result":' % call.id, b"}")
+        if result is None:
+            result = response.between(b'{"result":', b',"jsonrpc":"2.0","id":%d}' % call.id)
+        if result is None:
+            return False
+        try:
+            call.top = jsonrpc.read_top(result)
+        except jsonrpc.Malformed:
+            return False
+        call.result = result
+        return True
 
     def _answer(self, body: bytes, call: Call) -> Envelope:
         """The response in a JSON body; a server of the batching revision may have put it into an array."""

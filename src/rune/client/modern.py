@@ -25,8 +25,6 @@ from rune.protocol.modern import (
 from rune.protocol.questions import check_declared, declares, needs
 from rune.request import Request, Result
 
-_COMPLETE: Final = b'{"resultType":"complete"', b',"resultType":"complete"}'
-"""How a complete result begins or ends, at the top: neither can stand inside of a string, where quotes are escaped."""
 MAX_KEPT: Final = 256
 """How many kinds of `_meta` and of headers are kept: clients say the same thing again and again."""
 MAX_META: Final = 4096
@@ -34,13 +32,6 @@ _VERSION: Final = msgspec.Raw(jsonrpc.encode(MODERN))
 _EMPTY: Final = msgspec.Raw(b"{}")
 _encode = jsonrpc.encode
 _decode_objects = msgspec.json.Decoder(list[msgspec.Raw]).decode
-
-
-class _Kind(msgspec.Struct, rename={"type": "resultType"}):
-    type: str = "complete"
-
-
-_decode_kind = msgspec.json.Decoder(_Kind).decode
 
 
 class Modern:
@@ -72,7 +63,7 @@ class Modern:
             if refused.error is not None:
                 raise refused.error from refused
             raise
-        return self._result(request, raw)
+        return self._result(request, raw, call.top or self._top(raw, request.method))
 
     def _outgoing(self, request: Request, call: Call) -> tuple[bytes, str | None]:
         """The params under the names of the server, and the value that Mcp-Name mirrors."""
@@ -126,21 +117,18 @@ class Modern:
         self._headers[call.method, call.key] = headers
         return headers
 
-    def _result(self, request: Request, raw: bytes) -> Result:
-        if (raw.startswith(_COMPLETE[0]) or raw.endswith(_COMPLETE[1])) and request.method != "tools/list":
-            return Result(raw)
-        kind = self._kind(raw, request.method)
-        if kind == "input_required":
+    def _result(self, request: Request, raw: bytes, top: jsonrpc.Top) -> Result:
+        if top.kind == "input_required":
             members = jsonrpc.read_object(raw)
             self._allowed(request, members.get("inputRequests"))
             state = members.pop("requestState", None)
             opened = {} if state is None else {self.name: jsonrpc.decode(state)}
-            return Result(_encode(members), kind, opened)
-        if kind == "complete" and b'"resultType"' not in raw:
+            return Result(_encode(members), top.kind, opened)
+        if top.kind is msgspec.UNSET:
             raw = jsonrpc.splice(raw, b'"resultType":"complete"')
         if request.method == "tools/list" and self._calls.wire.http and b"x-mcp-header" in raw:
             raw = self._learn(raw)
-        return Result(raw, kind)
+        return Result(raw, "complete" if top.kind is msgspec.UNSET else top.kind, meta=bytes(top.meta))
 
     def _allowed(self, request: Request, questions: msgspec.Raw | None) -> None:
         """A server must not ask for what this very request did not declare (2026-07-28, MRTR): it is told so here, and
@@ -158,10 +146,10 @@ class Modern:
                 self._calls.warn_once(f"asks for {', '.join(wanted)} of clients that cannot be asked that")
             check_declared(wanted, request.capabilities)
 
-    def _kind(self, raw: bytes, method: str) -> str:
+    def _top(self, raw: bytes, method: str) -> jsonrpc.Top:
         try:
-            return _decode_kind(raw).type
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            return jsonrpc.read_top(raw)
+        except jsonrpc.Malformed as error:
             raise Lost(f"{self.name}: answered {method} with a malformed result: {error}") from None
 
     def _learn(self, raw: bytes) -> bytes:

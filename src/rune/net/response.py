@@ -96,6 +96,19 @@ class Response:
         parts, self._parts = self._parts, []
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
+    def between(self, start: bytes, end: bytes) -> bytes | None:
+        """What stands between these two in a body that is all here: None if they are not what it begins and ends with.
+        The body can still be read as a whole."""
+        parts = self._parts
+        if not self.done or not parts or self._inflate is not None:
+            return None
+        first, last = parts[0], parts[-1]
+        if not first.startswith(start) or not last.endswith(end):
+            return None
+        if len(parts) == 1:
+            return first[len(start) : len(first) - len(end)] if len(first) >= len(start) + len(end) else None
+        return b"".join((memoryview(first)[len(start) :], *parts[1:-1], memoryview(last)[: len(last) - len(end)]))
+
     async def some(self) -> bytes:
         """The next piece of the body; empty at its end.
 

@@ -36,6 +36,13 @@ class Envelope(msgspec.Struct):
         return self.method is not msgspec.UNSET and self.id is msgspec.UNSET
 
 
+class Top(msgspec.Struct, rename={"kind": "resultType", "meta": "_meta"}):
+    """What decides over a result and stands at its top; the rest of it is passed on unread."""
+
+    kind: str | msgspec.UnsetType = msgspec.UNSET
+    meta: msgspec.Raw = NOTHING
+
+
 class Malformed(ProtocolError):
     """A message that is no JSON (-32700) or no JSON-RPC (-32600); `id` is its id where one could be read."""
 
@@ -45,6 +52,7 @@ class Malformed(ProtocolError):
 
 
 _decode_envelope = msgspec.json.Decoder(Envelope).decode
+_decode_top = msgspec.json.Decoder(Top).decode
 _decode_batch = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -74,6 +82,20 @@ def read(data: bytes) -> Envelope:
     elif envelope.id is None:
         raise Malformed(INVALID_REQUEST, "invalid request: id must not be null")
     return envelope
+
+
+def read_top(result: bytes) -> Top:
+    """Look at the top of a result. It is read to its end: what comes back has been a JSON object.
+
+    Raises:
+        Malformed: -32700.
+    """
+    if not result.isascii():
+        check_utf8(result)
+    try:
+        return _decode_top(result)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Malformed(PARSE_ERROR, f"parse error: {error}") from None
 
 
 def read_batch(data: bytes) -> list[bytes] | None:

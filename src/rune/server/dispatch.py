@@ -22,6 +22,9 @@ from rune.server.run import Ended, Guard, run
 from rune.source import Source
 
 LISTEN: Final = "subscriptions/listen"
+LARGE: Final = 16 * 1024
+"""Bytes of a result from which on a copy costs more than a detour."""
+_SERVER: Final = modern.SERVER_KEY.encode()
 _MAX_ANSWERS: Final = 256
 
 
@@ -75,6 +78,8 @@ class Dispatcher:
         request.emit = reply
         try:
             result = await run(self.handler, request, Guard(self.timeout, self.running, reply.suspended))
+            if len(result.raw) > LARGE and result.meta == b"":
+                return Answer(self._large(id, request, result))
             return Answer(result_frame(id, self._dress(request, result)))
         except Ended:
             return None
@@ -143,17 +148,28 @@ class Dispatcher:
         if request.method == "tools/list" and holds(raw, b'"execution"'):
             raw = without_execution(raw)
         # A result is never empty: it has its resultType.
-        plain = not holds(raw, b'"_meta"') and raw.endswith(b"}")
-        raw = raw[:-1] + self._tail if plain else self._with_server(raw)
+        plain = (not holds(raw, b'"_meta"') if result.meta is None else not result.meta) and raw.endswith(b"}")
+        if plain:
+            raw = raw[:-1] + self._tail
+        elif result.meta is None or not holds(result.meta, _SERVER):
+            raw = self._with_server(raw)
         if memo is not None:
             memo["modern"] = raw
         return raw
+
+    def _large(self, id: Id, request: Request, result: Result) -> bytes:
+        """The frame of a large result without `_meta`: copied once, and looked at no more."""
+        raw, kept = result.raw, result.memo
+        if kept is not None or result.kind != "complete" or request.method == "tools/list" or not raw.endswith(b"}"):
+            return result_frame(id, self._dress(request, result))
+        head = b'{"jsonrpc":"2.0","id":%b,"result":' % jsonrpc.encode(id)
+        return b"".join((head, memoryview(raw)[:-1], self._tail, b"}"))
 
     def _with_server(self, raw: bytes) -> bytes:
         """A result that may have a `_meta` of its own at the top."""
         members = jsonrpc.read_object(raw)
         meta = bytes(members.pop("_meta", b"{}"))
-        if holds(meta, modern.SERVER_KEY.encode()):
+        if holds(meta, _SERVER):
             return raw
         return jsonrpc.splice(jsonrpc.encode(members), b'"_meta":' + jsonrpc.splice(meta, self._server))
 

@@ -23,6 +23,8 @@ from rune.server.exchange import BODY_TIMEOUT, DISCARD, DISCARD_TIMEOUT, JSON, H
 
 log = logging.getLogger("rune.server")
 
+TOGETHER: Final = 64 * 1024
+"""A body of more bytes is not copied to stand behind its head."""
 _STATUS: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 
 
@@ -154,7 +156,11 @@ class Lane:
         if self.disconnected:
             return
         head = self._protocol.head(status) if headers == _ONLY_JSON and self.keep_alive else self._head(status, headers)
-        self._protocol.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
+        head = b"%bcontent-length: %d\r\n\r\n" % (head, len(body))
+        if len(body) > TOGETHER:
+            self._protocol.transport.writelines((head, body))
+        else:
+            self._protocol.transport.write(head + body)
         self._complete()
 
     async def begin(self, status: int, headers: Headers) -> None:
