@@ -19,7 +19,7 @@ import pytest_asyncio
 from tests.peers import program, sdk, sdk_legacy
 from tests.rig import ROOT, RUNE, Rig, rig
 from tests.wire.client import WAIT, Refused, text_of, word
-from tests.wire.duplex import Connection, DuplexClient, StdioLink
+from tests.wire.duplex import Connection, DuplexClient, SocketLink, SseLink, StdioLink
 from tests.wire.http import HttpClient
 
 LEGACY, MODERN = "2025-11-25", "2026-07-28"
@@ -274,6 +274,70 @@ async def test_listens_go_on_and_hear_what_is_new(place: Place, start: Any, conn
     assert result["_meta"]["io.modelcontextprotocol/serverInfo"]["name"] == "house"
     assert len(listen.frames) == before
     assert [frame["method"] for frame in idle.frames] == ["notifications/subscriptions/acknowledged"]
+
+
+async def test_profiles_come_change_and_go(place: Place, start: Any, connect: Any) -> None:
+    place.tools("one", "one")
+    place.config(python("one"), '[profiles.part]\ntools = ["one_said", "one_ask"]')
+    url = start()
+    whole, part, old = (
+        await connect(url, MODERN),
+        await connect(f"{url}/part", MODERN, FORM),
+        await connect(f"{url}/part", LEGACY),
+    )
+    listens = []
+    for client in (whole, part):
+        listens.append(await client.open("subscriptions/listen", {"notifications": {"toolsListChanged": True}}))
+        await listens[-1].next("notifications/subscriptions/acknowledged")
+    await old.hear()
+    waiting = await part.tool("one_ask")
+    place.config(python("one"), '[profiles.part]\ntools = ["one_pid", "one_ask"]\n[profiles.new]\ntools = ["*"]')
+    await listens[1].next("notifications/tools/list_changed")
+    await old.heard("notifications/tools/list_changed")
+    assert await names(part) == await names(old) == {"one_pid", "one_ask"}
+    assert len(await names(await connect(f"{url}/new", MODERN))) == len(await names(whole)) == 4
+    for client in (part, old):
+        with pytest.raises(Refused):
+            await client.tool("one_said")
+    assert await retry(part, "one_ask", waiting, {"value": "x"}) == "one x"
+    # What only a profile shows is no news for the whole.
+    assert [frame["method"] for frame in listens[0].frames] == ["notifications/subscriptions/acknowledged"]
+    place.config(python("one"))
+    await place.loaded(2)
+    assert (await listens[1].result())["resultType"] == "complete"
+    for client in (part, old):
+        status, _, _ = await client.post(json.dumps(client.message("tools/list")).encode())
+        assert status == 404
+    assert await whole.text("one_said") == "one"
+    assert not listens[0].over.is_set()
+
+
+async def test_every_wire_hears_of_it(place: Place, start: Any) -> None:
+    place.tools("one", "one")
+    place.tools("two", "two")
+    place.config(python("one"))
+    start()
+    assert place.rig is not None
+    socket = f"ws://127.0.0.1:{place.rig.port}/mcp"
+    links = [await SocketLink.open(socket), await SocketLink.open(socket), await SseLink.open(place.rig.base)]
+    revisions = (MODERN, LEGACY, "2024-11-05")
+    clients = [DuplexClient(Connection(link), revision) for link, revision in zip(links, revisions, strict=True)]
+    try:
+        for client in clients[1:]:
+            await client.initialize()
+            # The handshake is over for both sides once a request has been answered.
+            await client.text("one_said")
+        listen = await clients[0].open("subscriptions/listen", {"notifications": {"toolsListChanged": True}})
+        await listen.next("notifications/subscriptions/acknowledged")
+        place.config(python("one"), python("two"))
+        await listen.next("notifications/tools/list_changed")
+        for client in clients[1:]:
+            await client.heard("notifications/tools/list_changed")
+        assert [await client.text("two_said") for client in clients] == ["two"] * 3
+        await clients[0].cut(listen)
+    finally:
+        for client in clients:
+            await client.connection.close()
 
 
 BAD = [

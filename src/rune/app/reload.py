@@ -5,6 +5,7 @@ one had and the new one has not ends when its calls have. A config that is no go
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -73,7 +74,11 @@ class Reloader:
                 continue
             self._wanted.clear()
             self._stamps = await _settled(seen)
-            await self.reload()
+            try:
+                await self.reload()
+            except Exception:
+                # The new gateway may be in place already; whatever it was, the next change is looked at again.
+                log.exception("%s: a reload failed", self._house.config.path)
 
     async def reload(self) -> bool:
         """Read the config and do as it says; False when it is no good, and the log says why."""
@@ -99,6 +104,9 @@ class Reloader:
         for source, life in left.items():
             self._leaving[asyncio.create_task(self._end(source, life))] = life
         await gateway.announce(old)
+        del old, former, left
+        # A server lets the collector look seldom.
+        gc.collect()
         return True
 
     def _watch(self, more: Iterable[Path], missing: object) -> None:
@@ -131,7 +139,10 @@ class Reloader:
         house = self._house
         while busy := self._rim.busy(source) | house.parking.busy(source) | house.tasks.busy(source):
             await asyncio.wait(busy)
-        await life.aclose()
+        try:
+            await life.aclose()
+        except Exception:
+            log.exception("%s: did not end well", source.name)
         task = asyncio.current_task()
         assert task is not None, "each source ends in a task of its own"
         del self._leaving[task]
