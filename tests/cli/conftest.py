@@ -96,8 +96,10 @@ class Ran(NamedTuple):
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, with `tools.py`."""
+    """The current folder, with `tools.py`, and a vault of its own."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RUNE_HOME", str(tmp_path / "rune-home"))
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
     (tmp_path / "tools.py").write_text(TOOLS)
     return tmp_path
 

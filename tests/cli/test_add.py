@@ -9,9 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from aiohttp.web import Request, Response
 
+from rune.cli import screen
 from tests.client.fakes import DISCOVERED, Message
 from tests.client.web import Handle, Web, result
 
@@ -156,24 +158,53 @@ def test_a_variable_that_is_not_set(rune: Rune, folder: Path) -> None:
 def test_an_mcp_json(rune: Rune, folder: Path) -> None:
     entries = {
         "Good One": {"command": SERVE[0], "args": SERVE[1:], "env": {"API_KEY": "sk-secret-1"}, "autoApprove": []},
-        "bad": {"command": "no-such-command-anywhere"},
+        "bad": {"command": "no-such-command-anywhere", "env": {"BAD_KEY": "sk-secret-2"}},
         "off": {"command": "x", "disabled": True},
     }
     (folder / "mcp.json").write_text("// as they write it\n" + json.dumps({"mcpServers": entries}))
     ran = rune("add", "mcp.json")
     assert ran.status == 1
     assert "off: it is switched off there" in ran.err
-    assert "Good One: needs API_KEY in the environment; without autoApprove" in ran.err
+    assert "Good One: good-one.API_KEY in the vault; without autoApprove" in ran.err
     assert "bad: command not found" in ran.err
     assert "sk-secret-1" not in ran.err + ran.out
-    assert sources(folder) == {"good-one": {"command": list(SERVE), "env": {"API_KEY": "${API_KEY:-}"}}}
+    assert sources(folder) == {"good-one": {"command": list(SERVE), "env": {"API_KEY": "${secret:good-one.API_KEY}"}}}
     assert ran.out.startswith("good-one_add\t")
+    assert rune("secret", "list").out == "good-one.API_KEY\n"
     (folder / "vs.json").write_text(json.dumps({"servers": {"again": {"command": SERVE[0], "args": SERVE[1:]}}}))
     ran = rune("add", "vs.json", "--json")
     assert ran.json["left_out"] == [{"name": "again", "reason": "it is there already, as good-one"}]
     (folder / "no.json").write_text("{}")
     ran = rune("add", "no.json")
     assert (ran.status, ran.err.splitlines()[0]) == (1, 'no.json: there is no "mcpServers"')
+
+
+def test_a_secret_is_asked_for_on_a_terminal_only(rune: Rune, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ("add", "me", "--secret", "MY_KEY", "--", *SERVE)
+    ran = rune(*words)
+    assert ran.status == 1
+    assert "${secret:MY_KEY} is not in the vault\n  fix: rune secret set MY_KEY\n" in ran.err
+    assert not (folder / "rune.toml").exists()
+    asked: list[str] = []
+
+    def prompt(text: str, **options: Any) -> str:
+        asked.append(text)
+        assert options["hide_input"] is True
+        return "typed"
+
+    monkeypatch.setattr(click, "prompt", prompt)
+    monkeypatch.setattr(screen, "interactive", lambda: True)
+    # What does not work leaves nothing behind.
+    assert rune("add", "me", "--secret", "MY_KEY", "--", "no-such-command-anywhere").status == 1
+    assert rune("secret", "list").out == ""
+    ran = rune(*words)
+    assert ran.status == 0, ran.err
+    assert "typed" not in ran.out + ran.err + (folder / "rune.toml").read_text()
+    assert sources(folder)["me"]["env"] == {"MY_KEY": "${secret:MY_KEY}"}
+    assert rune("secret", "list").out == "MY_KEY\n"
+    # What is known is not asked for again.
+    assert rune("add", "again", "--secret", "MY_KEY", "--", *SERVE).status == 0
+    assert asked == ["value of MY_KEY"] * 2
 
 
 def test_paths_are_meant_from_the_folder_of_the_file(rune: Rune, folder: Path) -> None:
@@ -194,7 +225,8 @@ def test_paths_are_meant_from_the_folder_of_the_file(rune: Rune, folder: Path) -
         (("no.py",), "rune add: no.py: no such file"),
         (("A b", "tools.py"), 'rune add: "A b" is not 1 to 24 of a-z, 0-9 and "-"\n  fix: for example a-b'),
         (("a", "b", "--", "c"), "rune add: before -- there is only a name\n  fix: rune add a -- c"),
-        (("tools.py", "--env", "A=1"), "rune add: --env is for a command"),
+        (("a", "--secret", "A=1", "--", "c"), "rune add: 'A=1' is not NAME\n  fix: the value is asked for, or comes"),
+        (("tools.py", "--env", "A=1"), "rune add: --env and --secret are for a command"),
         (("a", "--header", "A=1", "--", "c"), "rune add: --header is for a URL"),
         (("a", "http://x", "--header", "A"), "rune add: 'A' is not NAME=VALUE"),
         (("a", "--env", "1=2", "--", "c"), "rune add: '1=2' is not NAME or NAME=VALUE"),

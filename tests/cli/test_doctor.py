@@ -157,6 +157,14 @@ def test_the_era_is_told(rune: Rune, site: Site) -> None:
     assert "2026-07-28, 0 tools, " in rune("doctor", new.url).out
 
 
+def test_the_revision_that_a_source_is_held_to(rune: Rune, folder: Path, site: Site) -> None:
+    (folder / "rune.toml").write_text(f'[sources.a]\nurl = "{site(modern(listing)).url}"\nprotocol = "2025-06-18"\n')
+    assert only(rune("doctor", "--json"))["ok"] is False
+    (folder / "rune.toml").write_text(f'[sources.a]\nurl = "{site(legacy(listing)).url}"\nprotocol = "2025-06-18"\n')
+    assert "2025-06-18, 0 tools, " in rune("doctor").out
+    assert "  revision\t2025-06-18\n" in rune("inspect").out
+
+
 def test_a_python_file_that_is_broken(rune: Rune, folder: Path) -> None:
     (folder / "bad.py").write_text("import nothing_of_the_kind\n")
     ran = rune("doctor", "--json", "bad.py", "tools.py")

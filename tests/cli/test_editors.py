@@ -13,9 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from rune import Client
+from rune.cli import screen
 from rune.config.editors import EDITORS, Machine
 from tests import peers
 from tests.conformance.suite import node
@@ -168,6 +170,24 @@ def test_what_it_connects_to(rune: Rune, home: Path, words: tuple[str, ...], ent
     assert json.dumps(entry(words[0], path)) == json.dumps(entries).replace("{}", str(home / "project"))
 
 
+def test_a_profile(rune: Rune, home: Path) -> None:
+    write(
+        home / "project" / "rune.toml", '[server]\nport = 8123\nhost = "0.0.0.0"\n\n[profiles.review]\ntools = ["*"]\n'
+    )
+    assert rune("connect", "vscode", "--profile", "review").status == 0
+    assert rune("connect", "cursor", "--profile", "review", "--url", "https://far/mcp/").status == 0
+    assert rune("connect", "claude-desktop", "--profile", "review").status == 0
+    urls = [
+        entry("vscode", home / ".config/Code/User/mcp.json")["url"],
+        entry("cursor", home / ".cursor/mcp.json")["url"],
+    ]
+    assert urls == ["http://127.0.0.1:8123/mcp/review", "https://far/mcp/review"]
+    desktop = entry("claude-desktop", home / ".config/Claude/claude_desktop_config.json")
+    assert desktop["args"] == ["serve", "--stdio", "http://127.0.0.1:8123/mcp/review"]
+    ran = rune("connect", "codex", "--profile", "reviw")
+    assert (ran.status, ran.err) == (2, "rune connect: there is no profile reviw\n  fix: did you mean review?\n")
+
+
 def test_in_a_project(rune: Rune, home: Path) -> None:
     assert rune("connect", "vscode", "--project", "-t", "tools.py").status == 0
     assert entry("vscode", home / "project" / ".vscode" / "mcp.json")["type"] == "stdio"
@@ -230,7 +250,7 @@ def test_import(rune: Rune, home: Path) -> None:
     ran = rune("import", "cursor")
     assert ran.status == 0
     assert ran.out.splitlines() == [
-        "cursor\tThings\tnow things\tneeds API_KEY in the environment",
+        "cursor\tThings\tnow things\tthings.API_KEY in the vault",
         "cursor\tfiles\tleft out\tit reads an envFile; rune.toml has only env",
     ]
     assert "+[sources.things]\n" in ran.err
@@ -239,6 +259,7 @@ def test_import(rune: Rune, home: Path) -> None:
     assert text.startswith("# ours\n[server]\nport = 8000\n")
     assert "sk-1234" not in text
     assert path.read_text() == CURSOR
+    assert rune("secret", "list").out == "things.API_KEY\n"
     assert rune("tool", "call", "things_add", "a=1").out == "3\n"
     again = rune("import", "--json").json
     assert (again["taken"], again["written"]) == ([], False)
@@ -257,12 +278,26 @@ def test_import_takes_all_there_is(rune: Rune, home: Path) -> None:
     )
     printed = rune("import", "--print", "--json")
     assert printed.json["written"] is False
+    assert rune("secret", "list").out == ""
     assert not (home / "project" / "rune.toml").exists()
     ran = rune("import")
     assert ran.status == 1
     assert ".vscode/mcp.json:1: expecting a key in quotes" in ran.err
     assert list(tomllib.loads((home / "project" / "rune.toml").read_text())["sources"]) == ["docs", "things", "docs-2"]
     assert rune("check").status == 0
+
+
+def test_import_asks_for_what_vscode_asks_for(rune: Rune, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = {"a": {"command": "x", "env": {"KEY_A": "${input:k}"}}, "b": {"command": "y", "args": ["${input:k}"]}}
+    write(home / ".config" / "Code" / "User" / "mcp.json", json.dumps({"servers": entries}))
+    ran = rune("import", "vscode")
+    assert "vscode\ta\tnow a\twants a.KEY_A: rune secret set NAME" in ran.out
+    assert rune("check").status == 0, "a secret that is not there yet does not make the file useless"
+    (home / "project" / "rune.toml").unlink()
+    monkeypatch.setattr(screen, "interactive", lambda: True)
+    monkeypatch.setattr(click, "prompt", lambda text, **_: "typed" if text == "value of a.KEY_A" else "")
+    assert rune("import", "vscode").status == 0
+    assert rune("secret", "list").out == "a.KEY_A\n"
 
 
 def test_import_of_nothing(rune: Rune, home: Path) -> None:
@@ -320,7 +355,7 @@ def test_the_real_programs_read_it(rune: Rune, home: Path) -> None:
     assert rune("import", "claude-code").status == 0
     sources = tomllib.loads((home / "project" / "rune.toml").read_text())["sources"]
     assert sources["far"] == {"url": "http://127.0.0.1:9/mcp"}
-    assert sources["near"] == {"command": ["srv", "-v"], "env": {"API_KEY": "${API_KEY:-}"}}
+    assert sources["near"] == {"command": ["srv", "-v"], "env": {"API_KEY": "${secret:near.API_KEY}"}}
     for name in ("codex", "claude-code"):
         assert rune("connect", name, "--remove").status == 0
     assert "rune" not in [each["name"] for each in json.loads(ran([*codex, "mcp", "list", "--json"], home))]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,8 @@ import pytest
 from rune.config.editors import EDITORS, Found, Machine, read
 from rune.config.edits import Draft
 from rune.config.files import read_toml
-from rune.config.takeover import Taken, locate, put, settle, take, waiting
+from rune.config.settling import locate, put, settle, waiting
+from rune.config.takeover import Taken, take
 from rune.errors import ConfigError
 
 GOLDEN = Path(__file__).parent / "editors"
@@ -49,17 +49,8 @@ def test_what_is_taken_as_it_is(entry: Any, table: Any) -> None:
 @pytest.mark.parametrize(
     ("editor", "entry", "table", "needs"),
     [
-        ("cursor", {"command": "x", "env": {"API_KEY": "sk-1"}},
-         {"command": ["x"], "env": {"API_KEY": "${API_KEY:-}"}}, ["API_KEY"]),
-        ("cursor", {"command": "x", "env": {"API_KEY": ""}}, {"command": ["x"], "env": {"API_KEY": ""}}, []),
         ("cursor", {"command": "x", "env": {"K": "${env:K}", "L": "a${L}b"}},
          {"command": ["x"], "env": {"K": "${K:-}", "L": "a${L:-}b"}}, ["K", "L"]),
-        ("vscode", {"command": "x", "args": ["${input:api-key}"], "env": {"TOKEN_X": "${input:api-key}"}},
-         {"command": ["x", "${API_KEY:-}"], "env": {"TOKEN_X": "${TOKEN_X:-}"}}, ["API_KEY", "TOKEN_X"]),
-        ("cursor", {"url": "http://x/mcp", "headers": {"Authorization": "Bearer sk-1", "X-Api-Key": "sk-2"}},
-         {"url": "http://x/mcp", "headers": {"Authorization": "Bearer ${A_SERVER_AUTHORIZATION:-}",
-                                             "X-Api-Key": "${A_SERVER_X_API_KEY:-}"}},
-         ["A_SERVER_AUTHORIZATION", "A_SERVER_X_API_KEY"]),
         ("claude-code", {"url": "${BASE:-http://x}/mcp", "headers": {"Authorization": "Bearer ${KEY}"}},
          {"url": "${BASE:-http://x}/mcp", "headers": {"Authorization": "Bearer ${KEY:-}"}}, ["KEY"]),
         ("codex", {"url": "http://x/mcp", "bearer_token_env_var": "T", "http_headers": {"X-Region": "us"},
@@ -70,11 +61,47 @@ def test_what_is_taken_as_it_is(entry: Any, table: Any) -> None:
          {"command": ["x"], "env": {"A": "${A:-}", "B": "${B:-}", "C": "${C:-}"}}, ["A", "B", "C"]),
     ],
 )  # fmt: skip
-def test_secrets_become_variables(editor: str, entry: Any, table: Any, needs: list[str]) -> None:
+def test_variables_of_the_environment(editor: str, entry: Any, table: Any, needs: list[str]) -> None:
     taken = one(entry, editor)
     assert (taken.reason, taken.table, taken.needs) == (None, table, needs)
-    assert "sk-" not in json.dumps(taken.table)
-    assert (f"needs {', '.join(needs)} in the environment" in taken.remark) == bool(needs)
+    assert taken.remark == f"needs {', '.join(needs)} in the environment"
+
+
+@pytest.mark.parametrize(
+    ("entry", "table", "secrets"),
+    [
+        ({"command": "x", "env": {"API_KEY": "sk-1", "EMPTY_KEY": ""}},
+         {"command": ["x"], "env": {"API_KEY": "${secret:a-server.API_KEY}", "EMPTY_KEY": ""}},
+         {"a-server.API_KEY": "sk-1"}),
+        ({"url": "http://x/mcp", "headers": {"Authorization": "Bearer sk-1", "X-Api-Key": "sk-2 3"}},
+         {"url": "http://x/mcp", "headers": {"Authorization": "Bearer ${secret:a-server.Authorization}",
+                                             "X-Api-Key": "${secret:a-server.X-Api-Key}"}},
+         {"a-server.Authorization": "sk-1", "a-server.X-Api-Key": "sk-2 3"}),
+    ],
+)  # fmt: skip
+def test_secrets_get_names_of_the_vault(entry: Any, table: Any, secrets: dict[str, str]) -> None:
+    taken = one(entry)
+    assert (taken.table, taken.secrets, taken.needs, taken.asks) == (table, secrets, [], [])
+    assert taken.remark == f"{', '.join(secrets)} in the vault"
+
+
+def test_what_an_editor_asks_for_is_asked_for() -> None:
+    entry = {"command": "x", "args": ["${input:api-key}", "${input:api-key}"], "env": {"TOKEN_X": "${input:other}"}}
+    taken = one(entry, "vscode")
+    assert taken.table == {
+        "command": ["x", "${secret:a-server.api-key:-}", "${secret:a-server.api-key:-}"],
+        "env": {"TOKEN_X": "${secret:a-server.TOKEN_X:-}"},
+    }
+    assert taken.asks == ["a-server.api-key", "a-server.TOKEN_X"]
+    assert taken.remark == "wants a-server.api-key, a-server.TOKEN_X: rune secret set NAME"
+
+
+def test_names_of_secrets_are_names(tmp_path: Path) -> None:
+    found = Found(
+        EDITORS["cursor"], Path("mcp.json"), ("mcpServers",), {"9": {"command": "x", "env": {"A KEY": "sk"}}}, None
+    )
+    (taken,) = take(found, Machine(Path("/h"), HERE, "linux", {}), HERE / "rune.toml")
+    assert taken.secrets == {"_9.A_KEY": "sk"}
 
 
 @pytest.mark.parametrize(
@@ -126,7 +153,7 @@ def test_what_depends_on_where_it_stands() -> None:
 def test_keys_that_have_no_word_here_are_named() -> None:
     taken = one({"command": "x", "autoApprove": [], "sandbox": {}, "env": {"A_KEY": "12345"}})
     assert taken.lost == ["autoApprove", "sandbox"]
-    assert taken.remark == "needs A_KEY in the environment; without autoApprove, sandbox"
+    assert taken.remark == "a-server.A_KEY in the vault; without autoApprove, sandbox"
     assert one({"url": "http://x", "disabled_tools": ["b"]}).lost == ["disabled_tools"]
     fewer = one({"url": "http://x", "enabled_tools": ["a", "b"], "disabled_tools": ["b"]})
     assert (fewer.table["tools"], fewer.lost) == (["a"], [])
@@ -137,13 +164,16 @@ def test_the_files_of_the_documentation_become_a_good_rune_toml(tmp_path: Path, 
     path = tmp_path / ("config.toml" if name == "codex" else "mcp.json")
     path.write_bytes((GOLDEN / f"{name}.before").read_bytes())
     draft = Draft(tmp_path / "rune.toml")
-    outcome = {}
+    outcome, kept = {}, {"secret:before": "x"}
     for place in read(EDITORS[name], path, tmp_path):
         for taken in take(place, Machine(tmp_path, tmp_path, "linux", {}), draft.path):
-            settle(draft, taken, {})
+            settle(draft, taken, {}, kept)
             outcome[taken.key] = taken.reason or "taken"
     draft.save()
-    config = read_toml(draft.path, {})
+    config = read_toml(draft.path, kept)
+    assert kept == {"secret:before": "x"} | (
+        {"secret:airtable.AIRTABLE_API_KEY": "YOUR_KEY"} if name == "claude-code" else {}
+    )
     assert outcome == {
         "claude-desktop": {"filesystem": "taken"},
         "claude-code": {"notion": "taken", "api-server": "taken", "airtable": "taken"},
@@ -167,25 +197,38 @@ def test_a_source_is_put_where_there_is_room(tmp_path: Path) -> None:
         Taken("A", "a", {"url": "http://third"}),
     )
     for taken in (twin, other, third):
-        settle(draft, taken, {})
+        settle(draft, taken, {}, {})
     assert twin.reason == "it is there already, as b"
     assert (other.name, third.name) == ("a-2", "a-3")
     assert list(tomllib.loads(draft.text)["sources"]) == ["a", "b", "a-2", "a-3"]
     long = Taken("L", "l" * 24, {"url": "http://l"})
     draft.add(("sources", "l" * 24), {"url": "http://else"})
-    settle(draft, long, {})
+    settle(draft, long, {}, {})
     assert long.name == "l" * 22 + "-2"
+
+
+def test_a_secret_does_not_take_the_place_of_another(tmp_path: Path) -> None:
+    draft = Draft(tmp_path / "rune.toml")
+    kept: dict[str, str] = {}
+    for command, value in (("a", "one"), ("b", "one"), ("c", "two"), ("d", "three")):
+        table = {"command": [command], "env": {"KEY": "${secret:s.KEY}"}}
+        settle(draft, Taken("s", "s", table, secrets={"s.KEY": value}), {"secret:s.KEY-2": "three"}, kept)
+    assert kept == {"secret:s.KEY": "one", "secret:s.KEY-3": "two", "secret:s.KEY-2": "three"}
+    sources = tomllib.loads(draft.text)["sources"]
+    assert [each["env"]["KEY"] for each in sources.values()] == [
+        "${secret:s.KEY}", "${secret:s.KEY}", "${secret:s.KEY-3}", "${secret:s.KEY-2}",
+    ]  # fmt: skip
 
 
 def test_what_would_make_the_file_useless_is_left_out(tmp_path: Path) -> None:
     draft = Draft(tmp_path / "rune.toml")
     bad = Taken("a", "a", {"url": "http://a", "timeout": -1})
-    settle(draft, bad, {})
+    settle(draft, bad, {}, {})
     assert "timeout" in (bad.reason or "")
     assert not draft.changed
     # So far as a name without a hint of where it came from.
     gone = Taken("b", "b", reason="before")
-    settle(draft, gone, {})
+    settle(draft, gone, {}, {})
     assert (gone.reason, draft.changed) == ("before", False)
 
 

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import re
+from collections import ChainMap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import click
 
 from rune.cli import screen
 from rune.cli.examine import ESTIMATE, Examined, examine
-from rune.cli.options import editing
+from rune.cli.keeping import ask_about, ask_for, keep, missing
+from rune.cli.options import editing, surroundings
 from rune.cli.sources import told
 from rune.config.editors import EDITORS, Machine, Table, read
 from rune.config.edits import Draft
 from rune.config.files import plain_name, read_toml
 from rune.config.model import SOURCE_NAME, Config
-from rune.config.takeover import Taken, put, settle, take
+from rune.config.settling import put, settle
+from rune.config.takeover import Taken, take
 from rune.config.targets import check_target, name_of
 from rune.errors import ConfigError, NeedsAuth
 
@@ -30,6 +32,7 @@ _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 @click.option(
     "--env", "variables", metavar="NAME[=VALUE]", multiple=True, help="For a command; NAME alone: from yours."
 )
+@click.option("--secret", "secrets", metavar="NAME", multiple=True, help="For a command: a variable from the vault.")
 @click.option("--header", "headers", metavar="NAME=VALUE", multiple=True, help="For a URL.")
 @click.option("--prefix", metavar="TEXT", help="Put before its names; NAME_ when not given.")
 @click.option("--replace", is_flag=True, help="Take the place of a source of that name.")
@@ -39,24 +42,36 @@ def add(words: tuple[str, ...], file: Path, as_json: bool, **options: Any) -> No
     """Add a source to a rune.toml: connect to it, show what it offers and what that costs, and write it down.
 
     A command stands after --. Of an mcp.json all servers are added. What cannot be reached is not added; a server that
-    wants a sign-in is.
+    wants a sign-in is. Secrets that are not in the vault yet are asked for, on a terminal.
 
     \b
-    rune add docs https://example.org/mcp --header 'Authorization=Bearer ${DOCS_TOKEN}'
+    rune add docs https://example.org/mcp --header 'Authorization=Bearer ${secret:docs}'
+    rune add jira --secret JIRA_TOKEN -- npx -y some-jira-server
     rune add files -- npx -y @modelcontextprotocol/server-filesystem .
     rune add tools.py
     rune add mcp.json
     """
     wanted, several = _wanted(words, file, options)
-    draft = _draft(file, wanted, several, options["replace"])
-    config = read_toml(file, os.environ, draft.text)
+    kept: dict[str, str] = {}
+    environ = ChainMap(kept, cast(Any, surroundings()))
+    if not several:
+        kept |= ask_for(missing(wanted[0].table, environ))
+    draft = _draft(file, wanted, several, options["replace"], kept)
+    if several:
+        kept |= ask_about(wanted)
+    config = read_toml(file, environ, draft.text)
     names = {each.name for each in wanted if each.reason is None}
     asked = () if options["no_test"] else tuple(source for source in config.sources if source.name in names)
     found = examine(Config(sources=asked)) if asked else []
     bad = {each.source.name for each in found if not (each.ok or isinstance(each.error, NeedsAuth))}
     if bad:
+        for each in wanted:
+            if each.name in bad:
+                kept = {name: value for name, value in kept.items() if name.removeprefix("secret:") not in each.secrets}
         wanted = [each for each in wanted if each.name not in bad]
-        draft = _draft(file, wanted, several, options["replace"])
+        draft = _draft(file, wanted, several, options["replace"], kept)
+    if names - bad:
+        keep(kept)
     draft.save()
     if as_json:
         screen.value({
@@ -72,14 +87,14 @@ def add(words: tuple[str, ...], file: Path, as_json: bool, **options: Any) -> No
         raise click.exceptions.Exit(1)
 
 
-def _draft(file: Path, wanted: Sequence[Taken], several: bool, replace: bool) -> Draft:
+def _draft(file: Path, wanted: Sequence[Taken], several: bool, replace: bool, kept: dict[str, str]) -> Draft:
     draft = Draft(file)
     if draft.before is not None:
         # A file that is no good is not written to.
-        read_toml(file, os.environ, draft.text)
+        read_toml(file, surroundings(), draft.text)
     for each in wanted:
         if several:
-            settle(draft, each, os.environ)
+            settle(draft, each, surroundings(), kept)
         else:
             put(draft, each, replace=replace)
     return draft
@@ -119,8 +134,12 @@ def _single(target: str, file: Path) -> Table:
 
 def _completed(table: Table, options: dict[str, Any]) -> Table:
     env = dict(map(_variable, options["variables"]))
+    for name in options["secrets"]:
+        if not _VARIABLE.fullmatch(name):
+            raise screen.Misuse(f"{name!r} is not NAME", "the value is asked for, or comes by rune secret set NAME")
+        env[name] = f"${{secret:{name}}}"
     if env and "command" not in table:
-        raise screen.Misuse("--env is for a command")
+        raise screen.Misuse("--env and --secret are for a command")
     headers = {}
     for text in options["headers"]:
         key, sign, value = text.partition("=")
@@ -142,7 +161,13 @@ def _variable(text: str) -> tuple[str, str]:
 
 
 def _several(words: tuple[str, ...], file: Path, options: dict[str, Any]) -> list[Taken]:
-    if len(words) == 2 or options["variables"] or options["headers"] or options["prefix"] is not None:
+    if (
+        len(words) == 2
+        or options["variables"]
+        or options["secrets"]
+        or options["headers"]
+        or options["prefix"] is not None
+    ):
         raise screen.Misuse("the servers of an mcp.json come with their names and settings", f"rune add {words[-1]}")
     path = Path(words[-1]).expanduser()
     machine = Machine()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from pathlib import Path
@@ -11,11 +10,13 @@ from typing import Any, Final
 import click
 
 from rune.cli import screen
-from rune.cli.options import configured, editing, reaching
+from rune.cli.keeping import ask_about, keep
+from rune.cli.options import address, configured, editing, reaching, surroundings
 from rune.config.editors import EDITORS, Editor, Found, Machine, Table, chosen
 from rune.config.edits import Draft
 from rune.config.files import check_url, read_toml
-from rune.config.takeover import Taken, locate, settle, take
+from rune.config.settling import locate, settle
+from rune.config.takeover import Taken, take
 from rune.errors import ConfigError
 
 CLIENTS: Final = click.Choice(["claude", *EDITORS])
@@ -32,6 +33,7 @@ def client_of(name: str) -> Editor:
 @click.command()
 @click.argument("client", metavar="[CLIENT]", type=CLIENTS, required=False)
 @click.option("--project", is_flag=True, help="In the config of the project in this folder.")
+@click.option("--profile", metavar="NAME", help="Only this part of a gateway that runs.")
 @click.option("--name", metavar="NAME", default="rune", help="What the entry is called; rune when not given.")
 @click.option("--print", "only_print", is_flag=True, help="Show what would change, and write nothing.")
 @click.option("--replace", is_flag=True, help="Take the place of an entry of that name.")
@@ -42,14 +44,15 @@ def connect(
 ) -> None:
     """Make a program that speaks MCP use Rune: one entry in its config, the rest of that file stays as it is.
 
-    The program starts `rune serve --stdio` for itself, or connects to the --url of a gateway that runs. The config of
-    before is kept beside it. CLIENT is claude-code, claude-desktop, cursor, vscode or codex; without one the clients
-    are listed.
+    The program starts `rune serve --stdio` for itself, or connects to the --url of a gateway that runs, or to a
+    --profile of it. The config of before is kept beside it. CLIENT is claude-code, claude-desktop, cursor, vscode or
+    codex; without one the clients are listed.
 
     \b
     rune connect cursor
     rune connect codex --config work/rune.toml --print
     rune connect vscode --project --url http://127.0.0.1:7331/mcp
+    rune connect claude-code --profile review
     """
     if client is None:
         _clients(options["name"], as_json)
@@ -66,6 +69,9 @@ def connect(
             raise ConfigError(f"{path}: there is no server {options['name']}", hint=f"rune connect {editor.name}")
         draft.drop(keys)
     else:
+        if options["profile"] is not None:
+            url = _profile(options["profile"], targets, file, url)
+            targets, file = (), None
         _put(draft, keys, _entry(editor, targets, file, url), replace=options["replace"])
     if not options["only_print"]:
         draft.save(backup=True)
@@ -100,6 +106,18 @@ def _told(editor: Editor, draft: Draft, *, written: bool, as_json: bool) -> None
     if written:
         screen.err(f"{draft.path}: written" + (f", as it was before: {backup}" if backup else ""))
         screen.err(f"next: start {editor.title} again, or its list of MCP servers")
+
+
+def _profile(name: str, targets: tuple[str, ...], file: Path | None, url: str | None) -> str:
+    """Where a profile is served: below the URL that was given, or that the config says."""
+    if url is not None:
+        return f"{url.rstrip('/')}/{name}"
+    config = configured(targets, file)
+    if name not in config.profiles:
+        close = screen.closest(name, config.profiles)
+        hint = f"did you mean {close}?" if close else f"there are {', '.join(config.profiles) or 'none'}"
+        raise screen.Misuse(f"there is no profile {name}", hint)
+    return f"http://{address(config.server.host, config.server.port)}/mcp/{name}"
 
 
 def _entry(editor: Editor, targets: tuple[str, ...], file: Path | None, url: str | None) -> Table:
@@ -160,7 +178,7 @@ def _clients(name: str, as_json: bool) -> None:
 def import_(client: str | None, file: Path, as_json: bool, only_print: bool) -> None:
     """Take over the servers of an editor into a rune.toml; without CLIENT those of all that are found.
 
-    The config of the editor is only read. Secrets stay in it: the source gets a variable instead, and is told.
+    The config of the editor is only read. Its secrets go into the vault, and the rune.toml gets their names.
 
     \b
     rune import cursor
@@ -175,13 +193,15 @@ def import_(client: str | None, file: Path, as_json: bool, only_print: bool) -> 
         )
     draft = Draft(file)
     if draft.before is not None:
-        read_toml(file, os.environ, draft.text)
+        read_toml(file, surroundings(), draft.text)
     rows: list[tuple[Found, Taken]] = []
+    kept: dict[str, str] = {}
     for place in places:
         for taken in take(place, machine, file):
-            settle(draft, taken, os.environ)
+            settle(draft, taken, surroundings(), kept)
             rows.append((place, taken))
     if not only_print:
+        keep(kept | ask_about(each for _, each in rows))
         draft.save()
     if as_json:
         _value(draft, rows, broken, only_print)
@@ -208,7 +228,7 @@ def _value(draft: Draft, rows: list[tuple[Found, Taken]], broken: list[ConfigErr
         "taken": [
             {
                 "client": place.editor.name, "file": str(place.path), "server": each.key, "name": each.name,
-                "needs": each.needs, "without": each.lost,
+                "needs": each.needs, "secrets": list(each.secrets), "asks": each.asks, "without": each.lost,
             }
             for place, each in rows if each.reason is None
         ],

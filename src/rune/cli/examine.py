@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
@@ -17,6 +17,7 @@ from rune import __version__
 from rune.build import build, wire_of
 from rune.cli import screen
 from rune.cli.diagnosis import hint_for
+from rune.client.calls import Wire
 from rune.client.catalog import read_catalog
 from rune.client.client import Connection
 from rune.config.model import Config, SourceConfig
@@ -124,11 +125,16 @@ async def _python(each: Examined) -> None:
         each.revision, each.server = MODERN, gateway.identity.wire()
 
 
+def dial(source: SourceConfig, wire: Callable[[], Wire], timeout: float = 60.0) -> Connection:
+    """A connection to the server of a source, not open yet."""
+    connection = Connection(wire, identity={"name": "rune", "version": __version__}, timeout=timeout)
+    connection.revision = source.protocol
+    return connection
+
+
 async def _server(each: Examined, timeout: float) -> None:
     name = each.source.name
-    connection = Connection(
-        wire_of(each.source), identity={"name": "rune", "version": __version__}, timeout=each.source.timeout or timeout
-    )
+    connection = dial(each.source, wire_of(each.source), each.source.timeout or timeout)
     try:
         async with asyncio.timeout(timeout):
             await connection.open()

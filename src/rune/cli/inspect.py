@@ -13,12 +13,11 @@ from typing import Any, Final, TypeAlias, cast
 import click
 import msgspec
 
-from rune import __version__
 from rune.build import build, wire_of
 from rune.cli import screen
+from rune.cli.examine import dial
 from rune.cli.options import configured, reaching, targets_of
 from rune.client.calls import Call, Inbox, Wire
-from rune.client.client import Connection
 from rune.config.model import Config, SourceConfig
 from rune.connect import Client
 from rune.errors import RuneError
@@ -77,9 +76,7 @@ async def _one(config: Config, source: SourceConfig, show: Show | None) -> dict[
                 }  # fmt: skip
         make = wire_of(source)
         wire = make if show is None else lambda: cast(Wire, Recorded(make(), show))
-        connection = Connection(wire, identity={"name": "rune", "version": __version__})
-        connection.revision = source.protocol
-        async with connection:
+        async with dial(source, wire) as connection:
             discovered = connection.discovered
             info = (discovered.get("_meta") or {}).get(SERVER_KEY)
             async with Client(connection.handle) as client:

@@ -97,4 +97,15 @@ def configured(targets: tuple[str, ...], file: Path | None) -> Config:
 def reading(targets: tuple[str, ...], file: Path | None) -> Callable[[], Config]:
     """The same, to be read as often as it changes."""
     command = click.get_current_context().obj or ()
-    return lambda: load(targets, command, file, environ=Surroundings(lambda: late(VAULT)()))
+    return lambda: load(targets, command, file, environ=surroundings())
+
+
+def surroundings() -> Surroundings:
+    """What a config is filled in from."""
+    return Surroundings(lambda: late(VAULT)())
+
+
+def address(host: str, port: int) -> str:
+    """Host and port as they stand in a URL; where a server listens everywhere, this machine is as good as any."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

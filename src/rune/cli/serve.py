@@ -19,10 +19,10 @@ from rune import __version__
 from rune.app import Listen, listening
 from rune.build import catalogs, house
 from rune.cli import LISTENERS, late, screen
-from rune.cli.options import configured, reading, served
+from rune.cli.options import address, configured, reading, served
 from rune.config.editors import Machine
 from rune.config.model import Config
-from rune.config.takeover import waiting
+from rune.config.settling import waiting
 from rune.gateway import Gateway
 from rune.request import Request
 from rune.router import exposed
@@ -95,12 +95,6 @@ def loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def address(host: str, port: int) -> str:
-    """Host and port as they stand in a URL; where a server listens everywhere, this machine is as good as any."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 async def example(gateway: Gateway, config: Config) -> str:

@@ -1,20 +1,17 @@
 """A server of somebody else's config as a source of `rune.toml`, with what could not be taken along and why.
 
-Called by `rune import` and `rune add mcp.json`. Secrets stay where they are: the source refers to a variable.
+Called by `rune import` and `rune add mcp.json`. Secrets become names of the vault: a rune.toml tends to be committed.
 """
 
 from __future__ import annotations
 
 import re
-import shlex
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from rune.config.editors import EDITORS, Editor, Found, Machine, Table, find
-from rune.config.edits import Draft
-from rune.config.files import check_url, plain_name, read_toml
+from rune.config.editors import Found, Machine, Table
+from rune.config.files import check_url, plain_name
 from rune.errors import ConfigError
 
 _SECRET: Final = re.compile(r"key|token|secret|passw|auth|credential|cookie", re.IGNORECASE)
@@ -29,52 +26,39 @@ _OPEN: Final = "means the project that is open, and this is no config of one"
 _URLS: Final = ("http", "https", "ws", "wss")
 
 
-def locate(editors: Iterable[Editor], machine: Machine) -> tuple[list[Found], list[ConfigError]]:
-    """What can be read, and what cannot: one broken file does not keep back the others."""
-    places, broken = [], []
-    for editor in editors:
-        try:
-            places += list(find(editor, machine))
-        except ConfigError as error:
-            broken.append(error)
-    return places, broken
-
-
-def waiting(machine: Machine) -> dict[str, int]:
-    """How many servers the editors on this machine have that could be taken over."""
-    counts: dict[str, int] = {}
-    for place in locate(EDITORS.values(), machine)[0]:
-        good = sum(each.reason is None for each in take(place, machine, machine.folder / "rune.toml"))
-        if good:
-            counts[place.editor.title] = counts.get(place.editor.title, 0) + good
-    return counts
-
-
 class LeftOut(Exception):
     """A server that cannot be taken over; the text says why."""
 
 
 @dataclass(slots=True)
 class Taken:
-    """One server: as a table of `rune.toml`, or why not. `needs` are the variables that it needs, `lost` the keys that
-    rune.toml has no word for."""
+    """One server: as a table of `rune.toml`, or why not. `needs` are variables that it wants from the environment,
+    `secrets` what is to be kept in the vault under which name, `asks` the secrets that its config does not hold,
+    `lost` the keys that rune.toml has no word for."""
 
     key: str
     name: str
     table: Table = field(default_factory=dict)
     reason: str | None = None
     needs: list[str] = field(default_factory=list)
+    secrets: dict[str, str] = field(default_factory=dict)
+    asks: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
 
     def leave(self, reason: str) -> None:
         """Leave it out."""
-        self.table, self.reason = {}, reason
+        self.table, self.reason, self.secrets, self.asks = {}, reason, {}, []
 
     @property
     def remark(self) -> str:
         """What is to be known about it."""
-        parts = [f"needs {', '.join(self.needs)} in the environment"] if self.needs else []
-        return "; ".join([*parts, f"without {', '.join(self.lost)}"] if self.lost else parts)
+        parts = (
+            ("needs {} in the environment", self.needs),
+            ("{} in the vault", self.secrets),
+            ("wants {}: rune secret set NAME", self.asks),
+            ("without {}", self.lost),
+        )
+        return "; ".join(text.format(", ".join(names)) for text, names in parts if names)
 
 
 def take(found: Found, machine: Machine, file: Path) -> list[Taken]:
@@ -86,48 +70,6 @@ def take(found: Found, machine: Machine, file: Path) -> list[Taken]:
         except LeftOut as left:
             each.leave(str(left))
     return taken
-
-
-def put(draft: Draft, taken: Taken, *, replace: bool = False) -> None:
-    """Put a source into a draft under its name, if it is not there already.
-
-    Raises:
-        ConfigError: another source has that name.
-    """
-    keys = ("sources", taken.name)
-    there = draft.at(*keys)
-    if there == taken.table:
-        taken.leave("it is there already")
-        return
-    if there is not None:
-        if not replace:
-            raise ConfigError(
-                f"{draft.where(*keys)}: there is a source {taken.name} already", hint="another name, or --replace"
-            )
-        draft.drop(keys)
-    draft.add(keys, taken.table)
-
-
-def settle(draft: Draft, taken: Taken, environ: Mapping[str, str]) -> None:
-    """Put a source of somebody else's into a draft, under a free name; one that is there, or would make the file
-    useless, is left out."""
-    if taken.reason is not None:
-        return
-    sources = draft.at("sources") or {}
-    twin = next((name for name, other in sources.items() if isinstance(other, dict) and same(taken.table, other)), None)
-    if twin is not None:
-        taken.leave(f"it is there already, as {twin}")
-        return
-    base, number = taken.name, 2
-    while taken.name in sources:
-        taken.name, number = f"{base[: 23 - len(str(number))].rstrip('-')}-{number}", number + 1
-    before = draft.text, draft.value
-    try:
-        draft.add(("sources", taken.name), taken.table)
-        read_toml(draft.path, environ, draft.text)
-    except ConfigError as error:
-        draft.text, draft.value = before
-        taken.leave(error.message.removeprefix(f"{draft.path}:"))
 
 
 class Reading:
@@ -234,20 +176,27 @@ class Reading:
         """The value of a variable of the environment: not what is secret itself."""
         if "${" in text:
             return self._text(key, text, own=key)
-        return self._variable(key) if text and _SECRET.search(key) else text
+        return self._secret(key, text) if text and _SECRET.search(key) else text
 
     def _header(self, key: str, text: str) -> str:
         if "${" in text:
             return self._text(key, text)
         if not _SECRET.search(key):
             return text
-        name = f"{self._taken.name}_{key}".upper().replace("-", "_")
         kind, _, rest = text.partition(" ")
-        return (
-            f"{kind} {self._variable(name)}"
-            if rest and kind.lower() in ("bearer", "basic", "token")
-            else (self._variable(name))
-        )
+        if rest and kind.lower() in ("bearer", "basic", "token"):
+            return f"{kind} {self._secret(key, rest)}"
+        return self._secret(key, text)
+
+    def _named(self, key: str) -> str:
+        """The name of a secret in the vault."""
+        name = re.sub(r"[^A-Za-z0-9_.-]+", "_", f"{self._taken.name}.{key}")[:64]
+        return name if name[0].isalpha() else f"_{name[:63]}"
+
+    def _secret(self, key: str, value: str) -> str:
+        name = self._named(key)
+        self._taken.secrets[name] = value
+        return f"${{secret:{name}}}"
 
     def _variable(self, name: str) -> str:
         """A reference that leaves the rest of the file usable while the variable is not set."""
@@ -273,7 +222,10 @@ class Reading:
         if kind == "env" and _NAME.fullmatch(rest):
             return self._variable(rest)
         if kind == "input" and rest:
-            return self._variable(own or re.sub(r"[^A-Za-z0-9]+", "_", rest).strip("_").upper() or "INPUT")
+            name = self._named(own or rest)
+            if name not in self._taken.asks:
+                self._taken.asks.append(name)
+            return f"${{secret:{name}:-}}"
         if inner in ("pathSeparator", "/"):
             return "\\" if self._machine.platform == "win32" else "/"
         raise LeftOut(f"{where} has ${{{inner}}}, which rune.toml does not know")
@@ -299,10 +251,3 @@ def _serves(words: list[str], file: Path) -> bool:
     if "--config" in told[:-1]:
         return Path(told[told.index("--config") + 1]).expanduser().absolute() == file
     return not [word for word in told if word == "--" or not word.startswith("-")]
-
-
-def same(table: Table, other: Mapping[str, Any]) -> bool:
-    """Whether two sources lead to the same server."""
-    command = other.get("command")
-    words = shlex.split(command) if isinstance(command, str) else command
-    return (table.get("url"), table.get("command")) == (other.get("url"), words)
