@@ -117,7 +117,7 @@ async def listing(web: Web, request: Request, message: Message) -> Any:
     [
         (modern(listing), "/wrong", "no MCP server at this URL (status 404)", "check the path of the URL"),
         (page, "/mcp", "no JSON-RPC", "is that the URL of an MCP server? most of them live at /mcp"),
-        (sign_in, "/mcp", "wants a sign-in first (401)", "rune auth login 127-0-0-1"),
+        (sign_in, "/mcp", "wants a sign-in first (401)", "rune auth login "),
         (sick, "/mcp", "answered with status 503: try later", "is that the URL of an MCP server?"),
         (elsewhere, "/mcp", "redirected to http://localhost:1/mcp (308)", "put that URL into the config"),
     ],
