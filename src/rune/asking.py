@@ -66,6 +66,8 @@ class Asking:
         self._settled = False
         self._wake: asyncio.Future[None] | None = None
         self._leaving: tuple[MakeTask, asyncio.Future[TaskHandle]] | None = None
+        self.moved: asyncio.Future[None] | None = None
+        """Done when the body takes back a question of the last round."""
 
     async def ask(self, questions: Mapping[str, Mapping[str, Any]]) -> dict[str, msgspec.Raw]:
         """Put questions (key -> method and params) to the client and wait for all of them to be answered.
@@ -92,7 +94,8 @@ class Asking:
             return {key: await future for key, future in mine.items()}
         finally:
             for key in mine:
-                self._pending.pop(key, None)
+                if self._pending.pop(key, None) is not None and self.moved is not None and not self.moved.done():
+                    self.moved.set_result(None)
 
     async def detach(self, make_task: MakeTask) -> TaskHandle:
         """Answer the open request with a task; what is left of the body runs as that task.

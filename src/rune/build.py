@@ -227,7 +227,10 @@ def _identity(table: ServerTable, names: Sequence[Identity | None]) -> Identity:
 def _make(source: SourceConfig, parking: Parking, kept: Path | None) -> Source:
     if source.kind == "python":
         return load_server(Path(source.place), source.origin)
-    terms = Terms(source.timeout or 60.0, source.idle, source.concurrency, source.queue, source.protocol)
+    terms = Terms(
+        source.timeout or 60.0, source.idle, source.concurrency, source.queue, source.protocol,
+        source.share, source.children, source.roots,
+    )  # fmt: skip
     identity = {"name": "rune", "version": __version__}
     upstream: Upstream = late("upstream")(source.name, wire_of(source), identity=identity, parking=parking, terms=terms)
     if kept is not None:

@@ -173,6 +173,7 @@ class Parking:
         entry = {"call": parked.id, "worker": self.worker, "round": parked.round}
         result = Result.ask(parked.questions(), {parked.source: entry})
         result.abandon = partial(self._expire, parked)
+        result.moved = parked.moved = asyncio.get_running_loop().create_future()
         return result
 
     def _expire(self, parked: Parked) -> None:

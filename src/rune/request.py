@@ -13,6 +13,8 @@ from rune.errors import INVALID_PARAMS, ProtocolError
 from rune.protocol.modern import NO_META, Meta
 
 if TYPE_CHECKING:
+    import asyncio
+
     from rune.source import Target
 
 Params: TypeAlias = dict[str, msgspec.Raw]
@@ -131,9 +133,9 @@ class Result(msgspec.Struct, eq=False):
     """What goes back: the JSON object of the result, still encoded until somebody reads it.
 
     `kind` is its `resultType`. An `input_required` result carries in `state` what each layer wants to find again on the
-    retry; the rim seals it into `requestState`. A rim that knows that no retry will come calls `abandon`. `meta` is the
-    `_meta` at its top, empty when it has none, None when nobody has looked. `memo` is a dict where the same object goes
-    out many times: the rims keep their encodings of it there.
+    retry; the rim seals it into `requestState`. A rim that knows that no retry will come calls `abandon`; `moved` is
+    done when a question has been withdrawn. `meta` is the `_meta` at its top, empty when it has none, None when nobody
+    has looked. `memo` is a dict where the same object goes out many times: the rims keep their encodings of it there.
     """
 
     raw: bytes
@@ -142,6 +144,7 @@ class Result(msgspec.Struct, eq=False):
     memo: dict[str, bytes] | None = None
     abandon: Callable[[], None] | None = None
     meta: bytes | None = None
+    moved: asyncio.Future[None] | None = None
     _value: dict[str, Any] | None = None
 
     @classmethod

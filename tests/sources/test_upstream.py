@@ -274,7 +274,14 @@ async def test_callers_who_can_be_asked_get_connections_of_their_own():
         await asyncio.wait(tasks)
         lists.silent.clear()
         await bounded(source.handle(call(capabilities=elicit)))
-        assert len(wires.made) == 4, "an idle one is used again"
+        assert len(wires.made) == 5, "the server may still be at what the others have given up, and ask about it"
+        for carried in wires.made:
+            for message in carried.heard:
+                if message.get("method") == "tools/call":
+                    carried.refuse(message, 0, "cancelled")
+        for _ in range(3):
+            await bounded(source.handle(call(capabilities=elicit)))
+        assert len(wires.made) == 5, "an idle one is used again"
     assert all(carried.closed for carried in wires.made)
 
 
@@ -282,18 +289,94 @@ def _initial(wires: Wires) -> list[Message]:
     return [m for carried in wires.made for m in carried.heard if m.get("method") == "initialize"]
 
 
-async def test_the_number_of_connections_is_bounded(monkeypatch):
-    monkeypatch.setattr("rune.sources.upstream.pool.MAX_CHILDREN", 2)
+async def test_the_number_of_connections_is_bounded_and_the_others_wait_for_their_turn():
     lists = Lists()
     lists.silent.add("tools/call")
-    async with entered(fakes.legacy(lists)) as (source, wires):
-        tasks = [asyncio.create_task(source.handle(call(capabilities={"roots": {}}))) for _ in range(6)]
-        tasks.append(asyncio.create_task(source.handle(call(capabilities={"sampling": {}}))))
-        await until(lambda: lists.count("tools/call") == 7)
-        assert len(wires.made) == 3
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
+    async with entered(fakes.legacy(lists), terms=Terms(children=2)) as (source, wires):
+        kinds = [{"roots": {}}] * 4 + [{"sampling": {}}]
+        tasks = [asyncio.create_task(source.handle(call(capabilities=kind))) for kind in kinds]
+        for done in range(len(tasks)):
+            await until(lambda done=done: lists.count("tools/call") == min(done + 2, len(tasks)))
+            assert len([carried for carried in wires.made if not carried.ended]) <= 3
+            message = next(
+                message for message in lists.calls if message.get("method") == "tools/call" and message["id"]
+            )
+            carried = next(each for each in wires.made if message in each.heard)
+            answered, message["id"] = dict(message), None
+            carried.answer(answered, {"content": []})
+            await until(lambda done=done: sum(task.done() for task in tasks) == done + 1)
+        assert {task.result().kind for task in tasks} == {"complete"}
+
+
+async def test_who_waits_for_a_turn_in_vain_is_told_why():
+    lists = Lists()
+    lists.silent.add("tools/call")
+    async with entered(fakes.legacy(lists), terms=Terms(children=1)) as (source, _):
+        first = asyncio.create_task(source.handle(call(capabilities={"roots": {}})))
+        await until(lambda: lists.count("tools/call") == 1)
+        late = call(capabilities={"roots": {}})
+        late.deadline = asyncio.get_running_loop().time() + 0.05
+        with pytest.raises(Unavailable, match="up: 1 calls wait for answers of their users") as caught:
+            await bounded(source.handle(late))
+        assert caught.value.hint == "raise children of up in the config"
+        # Calls in which nobody can be asked are not held up.
+        lists.silent.clear()
+        assert (await bounded(source.handle(call()))).kind == "complete"
+        first.cancel()
+
+
+async def test_share_caller_keeps_the_connections_of_two_callers_apart():
+    lists = Lists()
+    async with entered(fakes.legacy(lists), terms=Terms(share="caller")) as (source, wires):
+        for caller in ("a", "b", "a", "b"):
+            for declared in ({}, {"roots": {}}):
+                await bounded(source.handle(call(caller=caller, capabilities=declared, name=caller)))
+        served = [
+            {message["params"]["name"] for message in carried.heard if message.get("method") == "tools/call"}
+            for carried in wires.made
+        ]
+        assert served == [set(), {"a"}, {"a"}, {"b"}, {"b"}]
+
+
+async def test_the_answer_to_a_question_needs_no_turn():
+    """All connections wait for answers: one that had to wait for a connection first would never come."""
+
+    def serve(carried: Carried, message: Message) -> None:
+        if message.get("method") == "tools/call":
+            carried.waiting = message
+            carried.say({"id": "q", "method": "roots/list"})
+        elif "method" not in message:
+            carried.answer(carried.waiting, {"content": [], "roots": message["result"]["roots"]})
+
+    async with entered(fakes.legacy(serve), terms=Terms(children=1, concurrency=1)) as (source, _):
+        request = call(capabilities={"roots": {}})
+        first = await bounded(source.handle(request))
+        waiting = asyncio.create_task(source.handle(call(capabilities={"roots": {}})))
+        await asyncio.sleep(0.01)
+        ((key, _),) = first.value["inputRequests"].items()
+        again = call(capabilities={"roots": {}})
+        again.answers, again.state = {key: msgspec.Raw(b'{"roots":[]}')}, first.state
+        assert (await bounded(source.handle(again))).value["roots"] == []
+        assert (await bounded(waiting)).kind == "input_required"
+
+
+async def test_roots_of_the_config_are_told_to_who_asks_outside_of_a_call():
+    told: list[Any] = []
+
+    def serve(carried: Carried, message: Message) -> None:
+        if message.get("method") == "tools/list":
+            carried.say({"id": "r", "method": "roots/list"})
+            carried.answer(message, {"tools": [TOOL]})
+        elif "method" not in message:
+            told.append(message["result"])
+        elif "id" in message:
+            carried.refuse(message, -32601)
+
+    async with entered(fakes.legacy(serve), terms=Terms(roots=("file:///srv",))) as (source, wires):
+        await bounded(source.catalog(catalog_request()))
+        await until(lambda: told)
+        assert told == [{"roots": [{"uri": "file:///srv"}]}]
+        assert _initial(wires)[0]["params"]["capabilities"] == {"roots": {}}
 
 
 async def test_a_question_of_an_older_server_is_answered_by_its_caller():

@@ -196,6 +196,8 @@ class Calls:
         self.flying: dict[int, Call] = {}
         self.ghosts: dict[int, str] = {}
         """Calls that were given up before they were answered, and whose: the server may still be at them."""
+        self.on_free: Callable[[], None] = lambda: None
+        """A call has ended in which the server could ask."""
         self.cancels_by_note = not wire.http
         self._ids = count(1)
         self._said: set[str] = set()
@@ -227,6 +229,8 @@ class Calls:
             self.flying.pop(call.id, None)
             for end in call.on_end:
                 end()
+            if call.asking is not None:
+                self.on_free()
             if self._idle is not None and not self.flying:
                 self._idle.set()
         if call.result is not None:

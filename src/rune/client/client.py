@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final, Self, TypeAlias
 
 import msgspec
@@ -68,11 +68,15 @@ class Connection:
         self._timeout = timeout
         self.on_note: Callable[[Note], None] = lambda note: None
         self.on_lost: Callable[[], None] = lambda: None
+        self.on_free: Callable[[], None] = lambda: None
+        self.roots: Sequence[str] = ()
+        """Folders to name to an older server that asks outside of a call."""
         self.revision: str | None = None
         """The one revision to speak, where somebody has settled it; else it is found out."""
         self.start_task: StartTask | None = None
         """Makes a task of ours for one of a legacy server; without it no call becomes a task there."""
         self._calls = Calls(self._wire, timeout)
+        self._calls.on_free = lambda: self.on_free()
         self._parking = Parking() if parking is None else parking
         self._own_parking = parking is None
         self._era: Era | None = None
@@ -123,6 +127,11 @@ class Connection:
         """Whether anything is in flight, or anybody listens."""
         listening = isinstance(self._era, Legacy) and len(self._era.listeners)
         return bool(self._calls.flying) or bool(listening)
+
+    @property
+    def ghosts(self) -> Collection[str]:
+        """Whose calls were given up that the server may still be at."""
+        return self._calls.ghosts.values()
 
     @property
     def http(self) -> bool:
@@ -227,6 +236,7 @@ class Connection:
     async def _handshake(self) -> Era:
         session = Legacy(self._calls, self._identity, self._capabilities, self._noted, self._parking)
         session.start_task = self.start_task
+        session.questions.roots = self.roots
         if self.revision is not None:
             session.revision = self.revision
         self._era = session
@@ -323,6 +333,7 @@ class Connection:
             # Too late for who asked, but not for nothing: the server is done with it.
             if isinstance(envelope.id, int):
                 self._calls.ghosts.pop(envelope.id, None)
+                self.on_free()
             return
         if self._era is None:
             return

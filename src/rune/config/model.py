@@ -130,6 +130,12 @@ class SourceTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     concurrency: Annotated[int, Meta(ge=1, description="calls that it gets at the same time")] = 100
     queue: Annotated[int, Meta(ge=0, description="calls that may wait for their turn; more are refused at once")] = 1000
     max_connections: Annotated[int, Meta(ge=1, description="connections that are kept open to it")] = 100
+    share: Annotated[
+        Literal["all", "caller"],
+        Meta(description="whether the connections of an older server serve all callers or one"),
+    ] = "all"
+    children: Annotated[int, Meta(ge=1, description="runs of an older server for clients that it may ask")] = 8
+    roots: Annotated[Texts, Meta(description="folders or URIs for an older server that asks for roots unasked")] = ()
     protocol: Annotated[
         Revision | None, Meta(description="the one revision to speak with it; found out if not given")
     ] = None
@@ -161,6 +167,9 @@ FIELDS_OF: Final[dict[str, tuple[Kind, ...]]] = {
     "queue": ("url", "command"),
     "validate": ("url", "command"),
     "max_connections": ("url",),
+    "share": ("url", "command"),
+    "children": ("url", "command"),
+    "roots": ("url", "command"),
     "protocol": ("url", "command"),
 }
 """Fields of a source that mean something for some kinds only."""
@@ -184,6 +193,9 @@ class SourceConfig:
     concurrency: int = 100
     queue: int = 1000
     max_connections: int = 100
+    share: Literal["all", "caller"] = "all"
+    children: int = 8
+    roots: tuple[str, ...] = ()
     protocol: str | None = None
     validate: bool | None = None
     tools: tuple[str, ...] = ()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -39,6 +39,7 @@ class Questions:
 
     def __init__(self, calls: Calls, capabilities: Mapping[str, Any], parking: Parking) -> None:
         self.revision = NEWEST_LEGACY
+        self.roots: Sequence[str] = ()
         self._calls = calls
         self._capabilities = capabilities
         self._parking = parking
@@ -130,7 +131,7 @@ class Questions:
         if method == "ping":
             return jsonrpc.result_frame(id, b"{}")
         if method == ROOTS:
-            return jsonrpc.result_frame(id, b'{"roots":[]}')
+            return jsonrpc.result_frame(id, jsonrpc.encode({"roots": [{"uri": uri} for uri in self.roots]}))
         if KINDS.get(method) not in self._capabilities:
             return jsonrpc.error_frame(id, METHOD_NOT_FOUND, f"unknown method {method}")
         log.info("%s: asked %s outside of a call that can be asked", self._calls.wire.name, method)

@@ -16,13 +16,14 @@ from rune.asking import Asking
 from rune.client.calls import Call, Calls, Lost, Refused
 from rune.client.legacy.questions import Questions
 from rune.client.legacy.tasks import Job, StartTask, becomes_task, call_as_task
+from rune.client.legacy.visits import visited, wanted
 from rune.client.modern import outgoing_meta, own_name
 from rune.errors import NotFound, ProtocolError, RuneError, Unavailable
 from rune.parking import Parking
 from rune.protocol import jsonrpc
 from rune.protocol.jsonrpc import Envelope
 from rune.protocol.legacy.negotiate import discover_result
-from rune.protocol.legacy.results import URL_ELICITATION_REQUIRED, upgrade_error, upgrade_result
+from rune.protocol.legacy.results import upgrade_error, upgrade_result
 from rune.protocol.methods import LEGACY, LOG_LEVELS, NEWEST_LEGACY, TASKS
 from rune.protocol.modern import ACKNOWLEDGED
 from rune.request import Note, Request, Result
@@ -60,7 +61,7 @@ class Legacy:
         self._identity = identity
         self._capabilities = dict(capabilities)
         self._on_note = on_note
-        self._questions = Questions(calls, capabilities, parking)
+        self.questions = Questions(calls, capabilities, parking)
         self._renewing = asyncio.Lock()
         self._level = _UNHEARD
         self._uris: Counter[str] = Counter()
@@ -100,7 +101,7 @@ class Legacy:
             raise Unavailable(f"{self.name}: answered the handshake with revision {revision!r}, which is unknown")
         self.revision = revision
         self.discovered = discover_result(answer)
-        self._questions.revision = revision
+        self.questions.revision = revision
         if wire.http:
             session = None if call.answered is None else call.answered.headers.get(SESSION)
             if session:
@@ -119,7 +120,7 @@ class Legacy:
 
     async def end(self) -> None:
         """Stop what runs for this session."""
-        self._questions.end()
+        self.questions.end()
         self._close_stream()
         for task in self._tails:
             task.cancel()
@@ -149,6 +150,7 @@ class Legacy:
                 raise NotFound(f"unknown task: {request.text('taskId')}")
         if request.meta.log_level is not None:
             await self._raise_level(request.meta.log_level)
+        request = visited(self.name, request)
         try:
             return await self._send(request)
         except ProtocolError as error:
@@ -158,10 +160,17 @@ class Legacy:
         if request.method == "tools/call" and TASKS in self.discovered["capabilities"].get("extensions", {}):
             start = self.start_task
             if becomes_task(request, start) and start is not None:
-                return await self._questions.run(request, partial(call_as_task, self, start))
-        if self._questions.may_ask(request):
-            return await self._questions.run(request, self._exchange)
+                return await self.questions.run(request, partial(call_as_task, self, start))
+        if self.questions.may_ask(request):
+            return await self.questions.run(request, self._answered)
         return await self._exchange(request, None)
+
+    async def _answered(self, request: Request, asking: Asking | None) -> Result:
+        """A call that may wait: whoever comes back for its answer may come another way."""
+        try:
+            return await self._exchange(request, asking)
+        except ProtocolError as error:
+            return self._upgraded(request, error)
 
     async def _exchange(self, request: Request, asking: Asking | None) -> Result:
         return Result(upgrade_result(request.method, await self.send(request, asking)))
@@ -213,18 +222,10 @@ class Legacy:
             raise refused.error or refused from None
 
     def _upgraded(self, request: Request, error: ProtocolError) -> Result:
-        """An error under the code that 2026-07-28 has for it; a demand to visit a URL is a question there."""
-        if error.code == URL_ELICITATION_REQUIRED and isinstance(error.data, dict):
-            wanted = error.data.get("elicitations")
-            elicitation = request.capabilities.get("elicitation")
-            if isinstance(wanted, list) and isinstance(elicitation, dict) and "url" in elicitation:
-                return Result.ask(
-                    {
-                        f"url{number}": {"method": "elicitation/create", "params": {**item, "mode": "url"}}
-                        for number, item in enumerate(wanted)
-                        if isinstance(item, dict) and item.pop("elicitationId", "") is not None
-                    }
-                )
+        """An error under the code that 2026-07-28 has for it, or the question that it stands for."""
+        question = wanted(self.name, request, error)
+        if question is not None:
+            return question
         code = upgrade_error(request.method, error.code, error.data)
         raise ProtocolError(code, error.message, data=error.data) from None
 
@@ -260,7 +261,7 @@ class Legacy:
         method = envelope.method
         assert isinstance(method, str), "responses do not come here"
         if envelope.is_request:
-            self._questions.asked(envelope, call)
+            self.questions.asked(envelope, call)
         elif method == "notifications/progress":
             self._calls.progress(jsonrpc.read_object(envelope.params))
         elif method == "notifications/message":
@@ -268,7 +269,7 @@ class Legacy:
         elif method == "notifications/tasks/status":
             self._task_told(jsonrpc.decode(envelope.params))
         elif method == "notifications/cancelled":
-            self._questions.withdrawn(jsonrpc.read_object(envelope.params))
+            self.questions.withdrawn(jsonrpc.read_object(envelope.params))
         elif method.endswith("/list_changed") or method == "notifications/resources/updated":
             note = Note(method, bytes(envelope.params) or b"{}")
             self.listeners.publish(note)

@@ -39,7 +39,7 @@ from rune.protocol.modern import (
 )
 from rune.request import Caller, Emit, Note, Params, Request, Result
 from rune.server.dispatch import Dispatcher
-from rune.server.legacy import tasks
+from rune.server.legacy import asking, tasks
 from rune.server.reply import Reply, topic
 from rune.server.run import Ended, Guard, run
 
@@ -220,7 +220,7 @@ class Session:
             if result.kind != "input_required":
                 return result
             try:
-                answers = await self.ask(result.value.get("inputRequests", {}), reply)
+                answers = await asking.answers(self.ask(result.value.get("inputRequests", {}), reply), result.moved)
             except BaseException:
                 # Refused, timed out or cancelled: whoever has asked need not wait for an answer any more.
                 if result.abandon is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass
+from typing import Literal
 
 from rune.errors import TimedOut, Unavailable
 
@@ -12,13 +13,18 @@ from rune.errors import TimedOut, Unavailable
 @dataclass(frozen=True, slots=True)
 class Terms:
     """How one server is used: seconds that an answer may take, seconds without use after which it sleeps, how many
-    calls it gets at once and how many may wait, and the one revision to speak with it, if that is settled."""
+    calls it gets at once and how many may wait, and the one revision to speak with it, if that is settled. An older
+    server on a shared stream runs at most `children` times besides, for clients that it may ask something; with `share`
+    "caller" none of its connections serves two callers. `roots` are told to one that asks outside of a call."""
 
     timeout: float = 60.0
     idle: float | None = None
     concurrency: int = 100
     queue: int = 1000
     revision: str | None = None
+    share: Literal["all", "caller"] = "all"
+    children: int = 8
+    roots: tuple[str, ...] = ()
 
 
 class Gate:

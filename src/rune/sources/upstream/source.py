@@ -5,7 +5,6 @@ Built by `build.py` from a URL or a command; `client/` speaks to the server in w
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final, Self
 
@@ -51,7 +50,7 @@ class Upstream:
         self._parking = Parking() if parking is None else parking
         self._own_parking = parking is None
         self._errands: Errands | None = None
-        self._pool = Pool(self._new_life, Gate(name, self._terms), self._terms.timeout)
+        self._pool = Pool(self._new_life, Gate(name, self._terms), self._terms, lambda: self._parking)
         lazy = self._terms.idle is not None
         self._shelf = Shelf(self._pool.first, self.listeners, lazy=lazy)
         self._hearing = Hearing(self._pool.first, self._shelf, self.listeners, lazy=lazy)
@@ -76,21 +75,25 @@ class Upstream:
         self._shelf.tasks = True
 
     def _new_life(self, capabilities: Mapping[str, Any]) -> Life:
+        terms = self._terms
+        told = {"roots": {}, **capabilities} if terms.roots else capabilities
+
         def make(on_lost: Callable[[], None]) -> Connection:
             connection = Connection(
                 self._wire,
                 identity=self._identity,
-                capabilities=capabilities,
+                capabilities=told,
                 timeout=self._terms.timeout,
                 parking=self._parking,
             )
-            connection.revision = self._terms.revision
+            connection.revision = terms.revision
+            connection.roots = terms.roots
+            connection.on_free = lambda: self._pool.freed()
             connection.start_task = None if self._errands is None else self._errands.start
             connection.on_note = self._shelf.noted
             connection.on_lost = lambda: self._gone(on_lost)
             return connection
 
-        terms = self._terms
         return Life(self.name, make, start_timeout=max(terms.timeout, 30.0), idle=terms.idle)
 
     # --- life ---
@@ -105,7 +108,7 @@ class Upstream:
         await self._shelf.close()
         if self._own_parking:
             await self._parking.close()
-        await asyncio.gather(*(life.close() for life in self._pool))
+        await self._pool.close()
 
     def status(self) -> dict[str, Any]:
         """For `rune doctor`: how it stands with this server."""
