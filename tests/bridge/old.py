@@ -227,6 +227,8 @@ async def withdraw(given: dict[str, Any], id: Any, session: Any) -> str:
     note = types.CancelledNotification(params=types.CancelledNotificationParams(requestId=number, reason="too late"))
     await session.send_notification(types.ServerNotification(note), id)
     task.cancel()
+    await asyncio.wait([task])
+    (marks / f"{given['key']}.back").touch()
     return "on my own"
 
 
