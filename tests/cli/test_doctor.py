@@ -12,6 +12,7 @@ import pytest
 from aiohttp.web import Request, Response
 
 from rune.cli.diagnosis import hint_for
+from rune.client import client
 from rune.config.model import SourceConfig
 from rune.errors import TimedOut, Unavailable
 from tests.client.fakes import Message
@@ -78,14 +79,15 @@ def test_commands(rune: Rune, command: tuple[str, ...], error: str, hint: str, s
     assert f"  fix: {source['hint']}" in told.err
 
 
-def test_a_command_that_is_no_server(rune: Rune) -> None:
+def test_a_command_that_is_no_server(rune: Rune, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "PROBE_TIMEOUT", 0.3)
     source = only(rune("doctor", "--json", "--", "cat"))
     assert source["state"] == "failed"
     assert source["hint"] == "is it an MCP server on stdio?"
 
 
 def test_a_command_that_says_nothing(rune: Rune) -> None:
-    ran = rune("doctor", "--json", "--timeout", "0.5", "--", PYTHON, "-c", "import time; time.sleep(60)")
+    ran = rune("doctor", "--json", "--timeout", "0.5", "--", PYTHON, "-c", "import sys; sys.stdin.read()")
     source = only(ran)
     assert source["state"] == "starting"
     assert "0.5 s" in source["error"] or "in time" in source["error"]
@@ -115,7 +117,14 @@ async def listing(web: Web, request: Request, message: Message) -> Any:
 @pytest.mark.parametrize(
     ("handle", "path", "error", "hint"),
     [
-        (modern(listing), "/wrong", "no MCP server at this URL (status 404)", "check the path of the URL"),
+        (
+            page,
+            "/wrong",
+            "no MCP server at this URL (status 404)",
+            "check the path of the URL: most servers live at /mcp",
+        ),
+        (modern(listing), "/wrong", "no MCP server at this URL (status 404)", "there is one at http://127.0.0.1:"),
+        (sign_in, "/wrong", "no MCP server at this URL (status 404)", "there is one at http://127.0.0.1:"),
         (page, "/mcp", "no JSON-RPC", "is that the URL of an MCP server? most of them live at /mcp"),
         (sign_in, "/mcp", "wants a sign-in first (401)", "rune auth login "),
         (sick, "/mcp", "answered with status 503: try later", "is that the URL of an MCP server?"),

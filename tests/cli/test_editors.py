@@ -25,6 +25,8 @@ from tests.serving import RUNE
 
 Rune = Callable[..., Any]
 
+LONG = os.environ.get("RUNE_LONG") == "1"
+
 CURSOR = """\
 {
   // servers of mine
@@ -83,7 +85,7 @@ async def test_what_is_written_is_what_the_editor_can_start(rune: Rune, home: Pa
         assert (await client.call_tool("mine_add", {"a": 1, "b": 1})).structured == 2
 
 
-@pytest.mark.parametrize("name", ["claude-code", "cursor", "vscode", "codex"])
+@pytest.mark.parametrize("name", ["claude-code", "cursor", "vscode", "codex"] if LONG else ["vscode", "codex"])
 def test_a_client_of_others_finds_it_there(rune: Rune, home: Path, name: str) -> None:
     """mcporter reads the configs of all these editors."""
     assert rune("connect", name, "-t", "tools.py").status == 0
@@ -329,15 +331,12 @@ def test_serve_offers_them_and_takes_nothing(start: Callable[..., Any], home: Pa
     process = start("serve", "--port", "0", "--json")
     assert json.loads(process.line())["found"] == {"Cursor": 1}
     process.stop(signal.SIGTERM)
-    process = start("serve", "--port", "0", "--json", "tools.py")
-    assert "found" not in json.loads(process.line())
-    process.stop(signal.SIGTERM)
 
 
 # --- the real programs ---
 
 
-@pytest.mark.skipif(os.environ.get("RUNE_LONG") != "1", reason="600 MB of programs: RUNE_LONG=1")
+@pytest.mark.skipif(not LONG, reason="600 MB of programs: RUNE_LONG=1")
 def test_the_real_programs_read_it(rune: Rune, home: Path) -> None:
     folder = peers.npm("editors", "@openai/codex@0.169.0", "@anthropic-ai/claude-code@2.1.197")
     codex, claude = [node(), peers.program(folder, "codex")], [peers.program(folder, "claude")]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -92,3 +94,24 @@ def test_list_of_targets(rune: Rune) -> None:
         ["tools", "ready", "6 tools"], [Path(sys.executable).name.replace(".", "-"), "ready", "6 tools"],
     ]  # fmt: skip
     assert rune("list", "--config", "none.toml").status == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "number", "offered"),
+    [
+        ("rune re", 1, ["remove", "resource"]),
+        ("rune conn", 1, ["connect"]),
+        ("rune connect c", 2, ["claude", "claude-desktop", "claude-code", "cursor", "codex"]),
+        ("rune remove ", 2, ["mine", "other", "later"]),
+        ("rune doctor --t", 2, ["--timeout", "--target"]),
+        ("rune-cli imp", 1, ["import"]),
+    ],
+)
+def test_shells_complete_the_verbs(toml: Path, words: str, number: int, offered: list[str]) -> None:
+    command = words.split(maxsplit=1)[0]
+    environ = os.environ | {"_RUNE_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(number)}
+    done = subprocess.run(
+        [Path(sys.executable).with_name(command)], env=environ, cwd=toml.parent, capture_output=True, text=True,
+        timeout=30, check=False,
+    )  # fmt: skip
+    assert [line.partition(",")[2] for line in done.stdout.splitlines()] == offered

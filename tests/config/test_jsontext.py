@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rune.config.jsontext import MAX_DEPTH, Malformed, insert, line_of, parse, remove
@@ -110,6 +110,7 @@ def test_it_looks_like_what_is_around_it() -> None:
 objects = st.dictionaries(st.text(max_size=8), values, max_size=4)
 
 
+@settings(max_examples=50)
 @given(objects, st.dictionaries(st.text(max_size=8).filter(lambda key: key != "rune"), values, max_size=3), st.data())
 def test_nothing_else_changes(others: dict[str, Any], servers: dict[str, Any], data: st.DataObject) -> None:
     text = json.dumps({**others, "mcpServers": servers}, indent=data.draw(st.sampled_from([None, 1, 2, 4, "\t"])))

@@ -12,6 +12,7 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any, Final, cast
+from urllib.parse import urlsplit
 
 from rune import __version__
 from rune.build import build, wire_of
@@ -31,6 +32,8 @@ from rune.source import Catalog, Source
 
 TIMEOUT: Final = 30.0
 """Seconds that a server has to start and to say what it offers: some are installed at their first start."""
+SECOND_LOOK: Final = 5.0
+"""Seconds for a look at another place."""
 PATIENCE: Final = 0.3
 LETTERS: Final = 4
 """Characters of JSON that are counted as one token."""
@@ -113,6 +116,8 @@ async def _one(each: Examined, timeout: float) -> None:
         each.error = error
         each.state = "starting" if isinstance(error, TimedOut) else "failed"
         each.hint = hint_for(each.source, error, each.stderr)
+        if "no MCP server at this URL" in error.message and (other := await _usual_place(each.source)):
+            each.hint = f"there is one at {other}"
     else:
         each.state = "ready"
     each.seconds = loop.time() - began
@@ -145,6 +150,26 @@ async def _server(each: Examined, timeout: float) -> None:
         raise TimedOut(f"{name}: not ready after {timeout:g} s") from None
     finally:
         each.stderr = connection.last_words
+        await connection.close()
+
+
+async def _usual_place(source: SourceConfig) -> str | None:
+    """The URL at the same host where most servers live, if one is there."""
+    other = urlsplit(source.place)._replace(path="/mcp", query="", fragment="").geturl()
+    if other == source.place or not other.startswith("http"):
+        return None
+    there = replace(source, place=other)
+    connection = dial(there, wire_of(there), SECOND_LOOK)
+    try:
+        async with asyncio.timeout(SECOND_LOOK):
+            await connection.open()
+    except NeedsAuth:
+        return other
+    except (RuneError, TimeoutError):
+        return None
+    else:
+        return other
+    finally:
         await connection.close()
 
 

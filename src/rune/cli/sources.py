@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from rune.cli import screen
 from rune.cli.examine import ESTIMATE, Examined, examine, plural
@@ -17,8 +18,16 @@ from rune.config.model import Config
 from rune.errors import ConfigError, NotFound
 
 
+def _known(ctx: click.Context, _parameter: click.Parameter, begin: str) -> list[CompletionItem]:
+    """What a shell offers for a name: the sources of the file."""
+    with suppress(OSError, tomllib.TOMLDecodeError):
+        sources = tomllib.loads((ctx.params.get("file") or Path("rune.toml")).read_text()).get("sources", {})
+        return [CompletionItem(name) for name in sources if name.startswith(begin)]
+    return []
+
+
 @click.command()
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=_known)
 @editing
 def remove(names: tuple[str, ...], file: Path, as_json: bool) -> None:
     """Take sources out of a rune.toml.
