@@ -57,6 +57,10 @@ class Auth(Protocol):
     """What proves to a server who we are: one credential of one owner. Asked before each exchange; what it says goes
     over every header of the same name, wherever that comes from."""
 
+    def now(self, method: str, url: str) -> Mapping[str, str] | None:
+        """The headers of one exchange, if they are at hand; None when `headers` must be waited for."""
+        ...
+
     async def headers(self, method: str, url: str) -> Mapping[str, str]:
         """The headers of one exchange, none when there is nothing to prove with yet. Raises NeedsAuth."""
         ...

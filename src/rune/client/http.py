@@ -102,9 +102,13 @@ class Http:
         if auth is None:
             return await send(prepared, headers, data, deadline=deadline, repeatable=repeatable)
         for left in reversed(range(PROOFS)):
-            async with asyncio.timeout_at(deadline):
-                proof = await auth.headers(prepared.method, str(prepared.url))
-            response = await send(prepared, under(headers, proof), data, deadline=deadline, repeatable=repeatable)
+            url = str(prepared.url)
+            proof = auth.now(prepared.method, url)
+            if proof is None:
+                async with asyncio.timeout_at(deadline):
+                    proof = await auth.headers(prepared.method, url)
+            sent = under(headers, proof) if proof else headers
+            response = await send(prepared, sent, data, deadline=deadline, repeatable=repeatable)
             if response.status not in (401, 403) or not left:
                 return response
             began = asyncio.get_running_loop().time()

@@ -22,9 +22,12 @@ async def test_it_is_made_when_there_is_a_reason(there: bool) -> None:
         return there
 
     auth = Later(make, look)
+    assert auth.now("POST", "https://a") is None
     for _ in range(3):
         assert await auth.headers("POST", "https://a") == ({"Authorization": "first"} if there else {})
     assert len(made) == there and len(looked) == 1
+    # A server that wants nothing costs no waiting.
+    assert auth.now("POST", "https://a") == (None if there else {})
     assert await auth.refused({"Authorization": "first"}, 401, {})
     assert await auth.headers("POST", "https://a") == {"Authorization": "second"}
     assert len(made) == 1

@@ -19,6 +19,11 @@ class Later:
         self._asked = False
         self._auth: Auth | None = None
 
+    def now(self, method: str, url: str) -> Mapping[str, str] | None:
+        if self._auth is not None:
+            return self._auth.now(method, url)
+        return _NOTHING if self._asked else None
+
     async def headers(self, method: str, url: str) -> Mapping[str, str]:
         if not self._asked:
             self._asked = True

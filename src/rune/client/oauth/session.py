@@ -64,14 +64,22 @@ class OAuth:
 
     # --- what the wires ask ---
 
+    def now(self, method: str, url: str) -> Mapping[str, str] | None:
+        if not self._loaded or time.time() >= self._renew_at:
+            return None
+        return self._header if self._prover is None or not self._header else self._proved(method, url)
+
     async def headers(self, method: str, url: str) -> Mapping[str, str]:
         if not self._loaded:
             self._adopt(await self._stored())
         if time.time() >= self._renew_at:
             used = self._header.get("Authorization")
             await self._guarded(lambda: self._renew(used))
-        if self._prover is None or not self._header:
-            return self._header
+        return self._header if self._prover is None or not self._header else self._proved(method, url)
+
+    def _proved(self, method: str, url: str) -> Mapping[str, str]:
+        """The token, and a proof that it is ours which is good for this exchange only."""
+        assert self._prover is not None, "whoever calls has looked"
         token = self._header["Authorization"].partition(" ")[2]
         return {**self._header, "DPoP": self._prover.proof(method, url, token)}
 
