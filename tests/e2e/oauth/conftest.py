@@ -23,16 +23,16 @@ from tests.serving import RUNE, free_port
 
 HERE = Path(__file__).parent
 START = 60.0
-LONG, SHORT = "3600", "2"
+LIFE = "3600"
 
 
 class Provider:
     """The authorization server: its issuer, and what has happened there."""
 
-    def __init__(self, resource: str, seconds: str) -> None:
+    def __init__(self, resource: str) -> None:
         folder = npm("oidc-provider", "oidc-provider@9.13.3")
         self.child = subprocess.Popen(
-            [node(), str(HERE / "provider.mjs"), str(folder), resource, seconds],
+            [node(), str(HERE / "provider.mjs"), str(folder), resource, LIFE],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         assert self.child.stdout is not None
@@ -68,10 +68,10 @@ class Place:
 
 
 @contextmanager
-def protected(seconds: str) -> Iterator[Place]:
+def protected() -> Iterator[Place]:
     port = free_port()
     url = f"http://127.0.0.1:{port}/mcp"
-    provider = Provider(url, seconds)
+    provider = Provider(url)
     server = subprocess.Popen(
         [str(sdk() / "bin" / "python"), str(HERE / "guarded.py"), str(port)], stdin=subprocess.PIPE
     )
@@ -97,17 +97,10 @@ def _wait(port: int, server: subprocess.Popen[bytes]) -> None:
         time.sleep(0.05)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def guarded() -> Iterator[Place]:
-    """Tokens of it live for an hour."""
-    with protected(LONG) as place:
-        yield place
-
-
-@pytest.fixture(scope="module")
-def brief() -> Iterator[Place]:
-    """Tokens of it live for two seconds."""
-    with protected(SHORT) as place:
+    """A protected server whose tokens live for an hour."""
+    with protected() as place:
         yield place
 
 

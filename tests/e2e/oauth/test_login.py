@@ -3,74 +3,72 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
-from pathlib import Path
 
+import msgspec
+
+from rune.auth.vault import Vault
+from rune.client.oauth.tokens import Credential, read
 from tests.e2e.oauth.conftest import Place, User
 
 
-def test_sign_in_call_refresh_and_sign_out(brief: Place, user: Callable[[str], User]) -> None:
-    alice = user("alice")
-    before = alice.rune("tool", "list", "--url", brief.url)
-    assert before.returncode == 1
-    assert before.stderr == (f"127.0.0.1: wants a sign-in first (401)\n  fix: rune auth login {brief.url}\n")
-
-    done = alice.rune("auth", "login", brief.url)
-    assert (done.returncode, done.stdout) == (
-        0, f"127-0-0-1: signed in at {brief.provider.issuer}, it offers 2 tools\n",
-    ), done.stderr  # fmt: skip
-    assert brief.provider.count("registration_create.success") == 1
-
-    time.sleep(2.1)  # The life of a token: what comes now needs another one.
-    refreshed = brief.provider.count("grant.success", "refresh_token")
-    called = alice.rune("tool", "call", "add", "a=2", "b=3", "--url", brief.url)
-    assert (called.returncode, called.stdout) == (0, "5\n"), called.stderr
-    assert brief.provider.count("grant.success", "refresh_token") > refreshed
-
-    listed = json.loads(alice.rune("auth", "list", "--json").stdout)
-    assert [each["server"] for each in listed["accounts"]] == [brief.url]
-    assert listed["accounts"][0]["state"] == "signed in"
-
-    out = alice.rune("auth", "logout", brief.url, "--json")
-    assert json.loads(out.stdout) == {"name": "127-0-0-1", "revoked": True}
-    assert alice.rune("auth", "list").stdout == ""
-    assert alice.rune("tool", "list", "--url", brief.url).returncode == 1
-    assert alice.rune("auth", "logout", brief.url).returncode == 1
+def expire(user: User) -> Credential:
+    """Let the stored token be at its end; what is stored."""
+    vault = Vault(user.folder / "home" / "vault", environ={})
+    ((account, value),) = vault.entries("").items()
+    credential = read(value)
+    assert credential.tokens is not None
+    credential.tokens.expires_at = credential.tokens.obtained_at
+    vault.save(account, msgspec.to_builtins(credential))
+    return credential
 
 
-def test_a_second_user_of_the_machine_has_nothing_of_the_first(guarded: Place, user: Callable[[str], User]) -> None:
-    alice, bob = user("alice"), user("bob")
-    assert alice.rune("auth", "login", guarded.url).returncode == 0
-    assert bob.rune("auth", "list").stdout == ""
-    assert bob.rune("tool", "list", "--url", guarded.url).returncode == 1
-    assert alice.rune("tool", "call", "who", "--url", guarded.url).stdout == "alice mcp:tools\n"
+def test_the_whole_story(guarded: Place, user: Callable[[str], User]) -> None:
+    alice, bob, url, provider = user("alice"), user("bob"), guarded.url, guarded.provider
 
+    def call(who: User, *words: str) -> str:
+        done = who.rune("tool", "call", *words, "--url", url)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
-def test_a_second_sign_in_asks_for_more_and_registers_no_second_client(
-    guarded: Place, user: Callable[[str], User]
-) -> None:
-    alice = user("alice")
-    assert alice.rune("auth", "login", guarded.url).returncode == 0
-    clients = guarded.provider.count("registration_create.success")
-    again = alice.rune("auth", "login", guarded.url, "--scope", "mcp:admin")
-    assert again.returncode == 0, again.stderr
-    assert guarded.provider.count("registration_create.success") == clients
-    assert alice.rune("tool", "call", "who", "--url", guarded.url).stdout == "alice mcp:admin mcp:tools\n"
+    refused = alice.rune("tool", "list", "--url", url)
+    assert refused.returncode == 1
+    assert refused.stderr == f"127.0.0.1: wants a sign-in first (401)\n  fix: rune auth login {url}\n"
 
-
-def test_nothing_secret_is_printed_or_stands_in_a_file(guarded: Place, user: Callable[[str], User]) -> None:
-    alice = user("alice")
-    done = alice.rune("auth", "login", guarded.url, "--json")
+    # Signed in: what is printed is for everybody's eyes, and what is kept is sealed.
+    done = alice.rune("auth", "login", url, "--json")
+    assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert told.keys() == {"name", "tools", "server", "issuer", "state", "scopes", "expires_at"}
-    address = next(line.strip() for line in done.stderr.splitlines() if line.strip().startswith("http"))
-    # What the browser is sent to is no secret: state and challenge are of no use without the verifier.
-    assert "code_challenge=" in address and "verifier" not in done.stderr
-    for file in Path(alice.folder).rglob("*"):
+    assert (told["server"], told["issuer"], told["state"], told["tools"]) == (url, provider.issuer, "signed in", 2)
+    assert "code_challenge=" in done.stderr and "verifier" not in done.stderr
+    for file in alice.folder.rglob("*"):
         if file.is_file():
             assert b"access_token" not in file.read_bytes(), file
             assert file.stat().st_mode & 0o077 == 0, file
+    assert provider.count("registration_create.success") == 1
+    assert bob.rune("tool", "list", "--url", url).returncode == 1
+
+    # The token ends, the next process renews it.
+    old = expire(alice).tokens
+    refreshes = provider.count("grant.success", "refresh_token")
+    assert call(alice, "add", "a=2", "b=3") == "5\n"
+    assert provider.count("grant.success", "refresh_token") == refreshes + 1
+    new = expire(alice).tokens
+    assert old is not None and new is not None and new.refresh_token != old.refresh_token
+
+    # More rights, and no second client for them.
+    again = alice.rune("auth", "login", url, "--scope", "mcp:admin")
+    assert again.stdout == f"127-0-0-1: signed in at {provider.issuer}, it offers 2 tools\n", again.stderr
+    assert provider.count("registration_create.success") == 1
+    assert call(alice, "who") == "alice mcp:admin mcp:tools\n"
+    listed = json.loads(alice.rune("auth", "list", "--json").stdout)
+    assert [(each["server"], each["state"]) for each in listed["accounts"]] == [(url, "signed in")]
+
+    out = alice.rune("auth", "logout", url, "--json")
+    assert json.loads(out.stdout) == {"name": "127-0-0-1", "revoked": True}
+    assert Vault(alice.folder / "home" / "vault", environ={}).entries("") == {}
+    assert alice.rune("tool", "list", "--url", url).returncode == 1
 
 
 def test_a_machine_signs_in_as_the_config_says(guarded: Place, user: Callable[[str], User]) -> None:

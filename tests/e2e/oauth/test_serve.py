@@ -12,17 +12,15 @@ from contextlib import contextmanager
 from typing import Any
 
 import aiohttp
-import msgspec
 import pytest
 from aiohttp import web
 
 from rune import Client, RuneError
-from rune.auth.vault import Vault
-from rune.client.oauth.tokens import read
 from tests.client.oauth.site import serving as trusting
 from tests.client.oauth.site import tool_server
 from tests.client.web import modern, serving
 from tests.e2e.oauth.conftest import Place, User
+from tests.e2e.oauth.test_login import expire
 from tests.serving import RUNE, Serving
 from tests.serving import rune as serve
 
@@ -59,13 +57,7 @@ def served(user: User, *words: str) -> Iterator[Serving]:
 def test_two_processes_at_the_moment_of_expiry_are_one_refresh(guarded: Place, user: Callable[[str], User]) -> None:
     alice = user("alice")
     assert alice.rune("auth", "login", guarded.url).returncode == 0
-    vault = Vault(alice.folder / "home" / "vault", environ={})
-    ((account, value),) = vault.entries("").items()
-    credential = read(value)
-    assert credential.tokens is not None
-    credential.tokens.expires_at = credential.tokens.obtained_at
-    old = credential.tokens.refresh_token
-    vault.save(account, msgspec.to_builtins(credential))
+    old = expire(alice).tokens
     before = guarded.provider.count("grant.success", "refresh_token")
     callers = [
         subprocess.Popen(
@@ -85,8 +77,8 @@ def test_two_processes_at_the_moment_of_expiry_are_one_refresh(guarded: Place, u
         assert out == "True\n" and caller.returncode == 0
     assert guarded.provider.count("grant.success", "refresh_token") == before + 1
     assert guarded.provider.count("grant.error") == 0
-    new = read(vault.entries("")[account]).tokens
-    assert new is not None and new.refresh_token != old
+    new = expire(alice).tokens
+    assert old is not None and new is not None and new.refresh_token != old.refresh_token
 
 
 def test_a_gateway_before_and_after_the_sign_in(guarded: Place, user: Callable[[str], User]) -> None:
