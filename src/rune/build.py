@@ -235,8 +235,18 @@ def _make(source: SourceConfig, parking: Parking, kept: Path | None) -> Source:
     upstream: Upstream = late("upstream")(source.name, wire_of(source), identity=identity, parking=parking, terms=terms)
     if kept is not None:
         known_by = [source.place, source.command, source.cwd, source.env, source.headers, source.auth]
-        upstream.keep(Disk(kept, source.name, known_by))
+        upstream.keep(Disk(kept, source.name, [*known_by, _sign_ins(source)]))
     return upstream
+
+
+def _sign_ins(source: SourceConfig) -> object:
+    """As whom the operator is signed in there: the catalog of one sign-in is not that of the next."""
+    if source.kind != "url" or not places.vault(os.environ).exists():
+        return None
+    with suppress(ConfigError):
+        # Whatever is wrong with the vault is said by whoever needs a token.
+        return oauth_of(source).sign_ins()
+    return None
 
 
 def wire_of(source: SourceConfig, auth: Auth | None = None) -> Any:

@@ -93,6 +93,21 @@ async def test_unsupported_version_is_tried_again():
         assert not peer.legacy
 
 
+async def test_a_server_that_is_busy_when_it_is_probed_is_not_taken_for_an_old_one(monkeypatch):
+    monkeypatch.setattr("rune.client.client.HTTP_PROBE_TIMEOUT", 0.3)
+    tries = []
+
+    async def serve(site, request, message):
+        tries.append(message)
+        if len(tries) == 1:
+            await asyncio.sleep(DEADLINE)
+        return await modern()(site, request, message)
+
+    async with serving(serve) as site, reach(site) as peer:
+        assert not peer.legacy
+        assert site.methods() == ["server/discover", "server/discover"]
+
+
 @pytest.mark.parametrize(
     ("status", "error", "text"),
     [

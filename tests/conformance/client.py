@@ -7,6 +7,7 @@ of the suite answer at once.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import http.client
 import json
 import os
@@ -78,7 +79,28 @@ async def first_tool(client: Client) -> None:
         print(f"{tools[0]['name']}: {error}", file=sys.stderr)
 
 
+async def list_skills(client: Client) -> list[dict[str, Any]]:
+    skills: list[dict[str, Any]] = (await client.request("skills/list"))["skills"]
+    return skills
+
+
+async def load_skills(client: Client) -> None:
+    """Read the files of each skill, as long as they are what its entry says (SEP-2640)."""
+    for skill in await list_skills(client):
+        for file in skill["resources"]:
+            text = (await client.read_resource(file["uri"])).text
+            data = text.encode()
+            fits = len(data) == file["size"] and f"sha256:{hashlib.sha256(data).hexdigest()}" == file["digest"]
+            if file["uri"] == skill["uri"]:
+                head = text.split("---\n")[1].strip().splitlines()
+                fits = fits and dict(line.split(": ", 1) for line in head) == skill["frontmatter"]
+            if not fits:
+                raise SystemExit(f"{file['uri']} is not what its entry says")
+
+
 SCENARIOS: dict[str, Work] = {
+    "sep-2640-client-no-prefetch": list_skills,
+    **{f"sep-2640-client-verify-{what}": load_skills for what in ("digest", "size", "frontmatter")},
     "initialize": only_list,
     "tools_call": add,
     "http-standard-headers": add,

@@ -195,6 +195,9 @@ class Connection:
                     raise
                 return None
             except TimedOut:
+                # A busy machine answers late, an old server that does not answer at all is rare there.
+                if self._wire.http:
+                    continue
                 return None
             except Lost:
                 if self._wire.http:

@@ -12,10 +12,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 from aiohttp import web
 
 from rune import Client, RuneError
+from rune.auth.vault import Account, Vault
+from rune.client.oauth.tokens import Credential, Registered, Tokens
 from tests.client.oauth.site import serving as trusting
 from tests.client.oauth.site import tool_server
 from tests.client.web import modern, serving
@@ -178,3 +181,30 @@ async def shaken(http: aiohttp.ClientSession, url: str) -> dict[str, str]:
     hello = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": about}
     async with http.post(url, json=hello, headers=ACCEPT) as response:
         return {"Mcp-Session-Id": response.headers["Mcp-Session-Id"], "MCP-Protocol-Version": "2025-11-25"}
+
+
+async def test_the_catalog_of_one_sign_in_is_not_kept_for_the_next(user: Callable[[str], User]) -> None:
+    alice = user("alice")
+    kept = alice.folder / "cache" / "catalogs"
+    vault = Vault(alice.folder / "home" / "vault", environ={})
+    seen = []
+    async with asyncio.timeout(DEADLINE), trusting() as site:
+        (alice.folder / "rune.toml").write_text(f'[sources.target]\nurl = "{site.url}"\n')
+        for number in (1, 2):
+            tokens = Tokens(f"token-{number}", obtained_at=float(number))
+            site.tokens[tokens.access_token] = ()
+            credential = Credential(site.base, f"{site.base}/token", Registered("c"), tokens=tokens, at=float(number))
+            vault.save(Account("", site.base, site.url), msgspec.to_builtins(credential))
+            command = [RUNE, "serve", "--stdio", "--config", str(alice.folder / "rune.toml")]
+            gateway = await asyncio.create_subprocess_exec(
+                *command, env=alice.environ, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+            )
+            assert gateway.stdin is not None and gateway.stdout is not None
+            listing = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": META}}
+            gateway.stdin.write(json.dumps(listing).encode() + b"\n")
+            assert b"target_t" in await gateway.stdout.readline()
+            gateway.stdin.close()
+            assert await gateway.wait() == 0
+            seen.append({file.name for file in kept.iterdir()})
+    assert len(seen[0]) == 1 and len(seen[1]) == 2
+    assert all("token-" not in (kept / name).read_text() for name in seen[1])

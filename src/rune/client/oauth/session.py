@@ -302,6 +302,11 @@ class OAuth:
         entries = await asyncio.to_thread(self._vault.entries, self._caller, self._resource)
         return {account.issuer: read(value) for account, value in entries.items()}
 
+    def sign_ins(self) -> list[tuple[str, float]]:
+        """Which sign-ins there are now, and since when: what a server shows to one of them is not for the next."""
+        entries = self._vault.entries(self._caller, self._resource).values()
+        return sorted((entry.issuer, entry.at) for entry in map(read, entries) if entry.tokens is not None)
+
     async def _stored(self) -> Credential | None:
         """The latest of them, unless the config has come to mean another client or issuer."""
         settings = self._settings
