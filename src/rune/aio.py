@@ -28,11 +28,10 @@ class Alarm:
     """One timer for all that wait: most are done long before their time, and a timer for each would cost more than
     what it guards. `ring` ends what is due and returns when the next one will be, NEVER if nobody waits."""
 
-    __slots__ = ("_due", "_handle", "_loop", "_ring")
+    __slots__ = ("_due", "_handle", "_ring")
 
     def __init__(self, ring: Callable[[float], float]) -> None:
         self._ring = ring
-        self._loop = asyncio.get_running_loop()
         self._handle: asyncio.TimerHandle | None = None
         self._due = NEVER
 
@@ -41,13 +40,13 @@ class Alarm:
         if deadline < self._due:
             self.stop()
             self._due = deadline
-            self._handle = self._loop.call_at(deadline, self._rang)
+            self._handle = asyncio.get_running_loop().call_at(deadline, self._rang)
 
     def _rang(self) -> None:
         self._handle = None
         self._due = NEVER
         # A loop that counts milliseconds may be a little early.
-        self.at(self._ring(self._loop.time() + 0.001))
+        self.at(self._ring(asyncio.get_running_loop().time() + 0.001))
 
     def stop(self) -> None:
         """Nobody waits any more."""

@@ -52,7 +52,7 @@ class Wire:
         self.pipe = Pipe()
         self.free: list[Connection] = []
         self.lost: list[Connection] = []
-        self.connection = Connection("web", limits or Limits(), self.free.append, self.lost.append)
+        self.connection = Connection("web", limits or Limits(), {}, self.free.append, self.lost.append)
         self.connection.connection_made(self.pipe)
 
     def ask(self) -> asyncio.Future[Response]:

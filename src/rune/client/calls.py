@@ -27,6 +27,8 @@ log = logging.getLogger("rune.client")
 said = logging.getLogger("rune.source")
 """What servers log when nobody is there to hear it."""
 
+TAKEN: Final = Envelope("2.0")
+"""Stands for a response whose result has been left in the call."""
 MAX_WARNINGS: Final = 100
 MAX_GHOSTS: Final = 1000
 MAX_LINE: Final = 2000

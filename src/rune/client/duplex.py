@@ -7,7 +7,8 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from rune.client.calls import Call, Inbox, Lost, Wire
+from rune.aio import NEVER, Alarm
+from rune.client.calls import TAKEN, Call, Inbox, Lost, Wire
 from rune.errors import TimedOut
 from rune.protocol import jsonrpc
 from rune.protocol.jsonrpc import Envelope
@@ -60,6 +61,7 @@ class Duplex:
         self._inbox: Inbox = lambda envelope, call: None
         self._on_lost: Callable[[], None] = lambda: None
         self._noise = False
+        self._alarm = Alarm(self._late)
         self._unasked = Allowance(*UNASKED)
 
     @property
@@ -73,6 +75,7 @@ class Duplex:
 
     async def close(self) -> None:
         await self._carrier.close()
+        self._alarm.stop()
 
     def older(self) -> Wire | None:
         return None
@@ -84,13 +87,12 @@ class Duplex:
             raise Lost(f"{self.name}: {self.lost}", sent=False)
         future: asyncio.Future[Envelope] = self._loop.create_future()
         self._waiting[call.id] = call, future
-        timer = None if call.deadline is None else self._loop.call_at(call.deadline, self._expire, call, future)
+        if call.deadline is not None:
+            self._alarm.at(call.deadline)
         self._carrier.send(call.frame)
         try:
             return await future
         finally:
-            if timer is not None:
-                timer.cancel()
             self._waiting.pop(call.id, None)
 
     async def _room(self, call: Call) -> None:
@@ -100,9 +102,17 @@ class Duplex:
         except TimeoutError:
             raise TimedOut(f"{self.name}: does not read what it is sent") from None
 
-    def _expire(self, call: Call, future: asyncio.Future[Envelope]) -> None:
-        if not future.done():
-            future.set_exception(TimedOut(f"{self.name}: no answer to {call.method} in time"))
+    def _late(self, now: float) -> float:
+        """End the calls whose time is over; when the next one will be."""
+        first = NEVER
+        for call, future in self._waiting.values():
+            if future.done() or call.deadline is None:
+                continue
+            if call.deadline <= now:
+                future.set_exception(TimedOut(f"{self.name}: no answer to {call.method} in time"))
+            else:
+                first = min(first, call.deadline)
+        return first
 
     def post(self, frame: bytes) -> None:
         # Cancellations and refusals for a child that reads nothing would pile up without end.
@@ -119,9 +129,11 @@ class Duplex:
         opened()
 
     def _received(self, line: bytes) -> None:
+        if self._taken_out(line):
+            return
         asked = False
         try:
-            batch = jsonrpc.read_batch(line)
+            batch = None if line[:1] == b"{" else jsonrpc.read_batch(line)
             for member in (line,) if batch is None else batch:
                 asked = self._dispatch(jsonrpc.read(member)) or asked
         except jsonrpc.Malformed as error:
@@ -130,6 +142,18 @@ class Duplex:
             wait = self._unasked.spend(1 + len(line) / 1024, self._loop.time())
             if wait:
                 self._carrier.hold(wait)
+
+    def _taken_out(self, line: bytes) -> bool:
+        """Whether it was the usual frame around the result of a call that is waited for."""
+        found = jsonrpc.unframed(line)
+        waiting = None if found is None else self._waiting.get(found[0])
+        if found is None or waiting is None or waiting[1].done():
+            return False
+        call, future = waiting
+        _, call.result, call.top = found
+        call.over = True
+        future.set_result(TAKEN)
+        return True
 
     def _dispatch(self, envelope: Envelope) -> bool:
         """Whether it was an answer that somebody waits for."""

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
 
-from rune.client.calls import PROOFS, Auth, Call, Inbox, Lost, Refused, Wire, read_error, under
+from rune.client.calls import PROOFS, TAKEN, Auth, Call, Inbox, Lost, Refused, Wire, read_error, under
 from rune.client.duplex import Duplex
 from rune.client.legacy.sse import EventStream
 from rune.errors import NeedsAuth, ProtocolError, RuneError, TimedOut, Unavailable
@@ -26,8 +26,6 @@ EVENTS: Final = "text/event-stream"
 POST_TIMEOUT: Final = 5.0
 ERROR_BODY: Final = 256 * 1024
 MAX_KEPT: Final = 256
-TAKEN: Final = Envelope("2.0")
-"""Stands for a response whose result has been left in the call."""
 MAX_RETRY: Final = 30.0
 MAX_BREATH: Final = 1.0
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
-from typing import Final, cast
+from typing import Final, TypeAlias, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
@@ -19,31 +19,46 @@ from rune.net.response import READ, Cut, Response
 
 HIGH_WATER: Final = 256 * 1024
 """Bytes of a stream that wait for their reader before no more are read."""
+MAX_HEADS: Final = 64
+MAX_HEAD: Final = 2048
 TOGETHER: Final = 64 * 1024
 """Head and body of a request go out as one piece up to this size."""
 
 _ONCE: Final = frozenset({b"content-length", b"transfer-encoding", b"content-type", b"content-encoding", b"location"})
+_LENGTH: Final = re.compile(rb"\r\nContent-Length: ?(\d{1,15})\r\n", re.IGNORECASE)
 _TIMEOUT: Final = re.compile(rb"timeout=(\d{1,6})")
 
 
+Fields: TypeAlias = list[tuple[bytes, bytes]]
+Heads: TypeAlias = dict[bytes, Fields]
+"""Heads of answers that have been read before, without the digits of their length."""
+
+
 class Connection(asyncio.Protocol):
-    """`on_free` is told when it can take the next request, `on_lost` once that it is gone."""
+    """`on_free` is told when it can take the next request, `on_lost` once that it is gone.
+
+    A server says the same thing again and again: a head that differs from one of `heads` in the digits of its length
+    alone does not go through the parser again. Only what the parser has accepted once gets in there.
+    """
 
     __slots__ = (
-        "_answered", "_bound", "_broken", "_complete", "_fault", "_fields", "_future", "_interim", "_keep", "_left",
-        "_limits", "_loop", "_on_free", "_on_lost", "_parser", "_paused", "_quiet", "_response", "_transport",
-        "_until_close", "busy", "deadline", "idle_since", "lifetime", "lost", "name", "used",
+        "_answered", "_bound", "_complete", "_fault", "_fed", "_fields", "_future", "_heads", "_interim", "_keep",
+        "_key", "_left", "_limits", "_loop", "_on_free", "_on_lost", "_parser", "_paused", "_quiet", "_response",
+        "_transport", "_until_close", "busy", "deadline", "idle_since", "lifetime", "lost", "name", "used",
     )  # fmt: skip
 
     def __init__(
         self,
         name: str,
         limits: Limits,
+        heads: Heads,
         on_free: Callable[[Connection], None],
         on_lost: Callable[[Connection], None],
     ) -> None:
         self.name = name
         self._limits = limits
+        self._heads = heads
+        self._key: bytes | None = None
         self._on_free = on_free
         self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
@@ -52,9 +67,10 @@ class Connection(asyncio.Protocol):
         self._future: asyncio.Future[Response] | None = None
         self._response: Response | None = None
         self._fault: RuneError | None = None
-        self._fields: list[tuple[bytes, bytes]] = []
+        self._fields: Fields = []
         self._quiet = self._left = self._bound = 0
-        self._answered = self._interim = self._complete = self._keep = self._until_close = self._paused = False
+        self._answered = self._fed = self._interim = self._complete = self._keep = False
+        self._until_close = self._paused = False
         self.busy = False
         self.deadline = NEVER
         self.lost = False
@@ -80,7 +96,8 @@ class Connection(asyncio.Protocol):
         assert transport is not None, "only a usable connection is sent on"
         self.busy = True
         self.deadline = deadline
-        self._answered = self._complete = self._until_close = False
+        self._answered = self._fed = self._complete = self._until_close = False
+        self._key = None
         self._fields = []
         self._quiet = 0
         future = self._future = self._loop.create_future()
@@ -152,7 +169,11 @@ class Connection(asyncio.Protocol):
             # An answer that nobody has asked for would be taken for that to the next request.
             self.drop()
             return
-        self._answered = True
+        if not self._answered:
+            self._answered = True
+            if self._recalled(data):
+                return
+        self._fed = True
         self._quiet += len(data)
         try:
             parser.feed_data(data)
@@ -173,10 +194,35 @@ class Connection(asyncio.Protocol):
         if self._quiet > self._limits.header:
             self._fail(Unavailable(f"{self.name}: not a valid HTTP answer: {self._quiet} bytes and still no body"))
         elif response is not None:
-            if b"content-length" in response.named:
+            if response.length is not None:
                 # The rest needs no parser, which would copy it.
-                self._left = int(response.named[b"content-length"]) - response.held
+                self._left = response.length - response.held
             self._moved(response)
+
+    def _recalled(self, data: bytes) -> bool:
+        """Whether the answer begins with a head that is known, but for its length."""
+        end = data.find(b"\r\n\r\n", 0, MAX_HEAD) + 4
+        found = _LENGTH.search(data, 0, end) if end >= 4 else None
+        if found is None:
+            return False
+        first, last = found.span(1)
+        key = data[:first] + data[last:end]
+        fields = self._heads.get(key)
+        if fields is None:
+            self._key = key
+            return False
+        length, there = int(data[first:last]), len(data) - end
+        if there > length or length > self._limits.body:
+            return False
+        response = self._response = Response(self, 200, fields, length)
+        response.add(data[end:])
+        self._keep = True
+        if there == length:
+            self._finish()
+        else:
+            self._bound = self._limits.body
+            self._left = length - there
+        return True
 
     def _more(self, data: bytes) -> None:
         """The rest of a body whose length is known."""
@@ -189,7 +235,8 @@ class Connection(asyncio.Protocol):
         self._left -= len(data)
         response.add(data)
         if not self._left:
-            self._parser = HttpResponseParser(self)
+            if self._fed:
+                self._parser = HttpResponseParser(self)
             self._finish()
         else:
             self._moved(response)
@@ -251,6 +298,7 @@ class Connection(asyncio.Protocol):
             self._refuse(f"a head of more than {limit} bytes")
         if status < 200:
             self._interim = True
+            self._key = None
             return
         named = {name.lower(): value for name, value in fields}
         if len(named) != len(fields):
@@ -265,18 +313,28 @@ class Connection(asyncio.Protocol):
             self._until_close = not sized
         if b"content-encoding" in named and named[b"content-encoding"].strip().lower() not in READ:
             self._refuse(f"content-encoding {named[b'content-encoding'].decode('latin-1')}")
-        response = self._response = Response(self, status, fields, named)
+        response = self._response = Response(self, status, fields, int(named[b"content-length"]) if sized else None)
+        response.look(named)
         self._keep = parser.should_keep_alive()
         if status != 200 or response.streams:
             self._stream(response)
         else:
-            self._bound = self._limits.body
-            if sized and int(named[b"content-length"]) > self._bound:
-                self._overflow()
+            self._whole(response, kept=self._keep and b"content-encoding" not in named)
         if b"keep-alive" in named and not self.used:
             # A second less than the server promises: the request has to arrive there in time.
             found = _TIMEOUT.search(named[b"keep-alive"])
             self.lifetime = min(self.lifetime, max(int(found[1]) - 1, 0)) if found else self.lifetime
+
+    def _whole(self, response: Response, *, kept: bool) -> None:
+        """It is waited for until all of it is here."""
+        self._bound = self._limits.body
+        if response.length is not None:
+            if response.length > self._bound:
+                self._overflow()
+            if kept and self._key is not None:
+                if len(self._heads) >= MAX_HEADS:
+                    self._heads.clear()
+                self._heads[self._key] = self._fields
 
     def _stream(self, response: Response) -> None:
         """It is read as it comes: hand it out now."""
@@ -307,7 +365,7 @@ class Connection(asyncio.Protocol):
         self._fault = Unavailable(f"{self.name}: not a valid HTTP answer: {what}")
         raise self._fault
 
-    def _refuse_twice(self, fields: list[tuple[bytes, bytes]]) -> None:
+    def _refuse_twice(self, fields: Fields) -> None:
         seen: set[bytes] = set()
         for name, _ in fields:
             name = name.lower()

@@ -227,7 +227,7 @@ class Outlet:
             if len(data) > limit:
                 raise self._too_long(limit)
             return data
-        if (response.content_length or 0) > limit:
+        if (response.length or 0) > limit:
             raise self._too_long(limit)
         parts: list[bytes] = []
         size = 0

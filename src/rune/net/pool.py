@@ -10,7 +10,7 @@ from typing import Final
 from rune.aio import NEVER, Alarm
 from rune.errors import Unavailable
 from rune.net.dial import Dialer, Origin
-from rune.net.http1 import Connection
+from rune.net.http1 import Connection, Heads
 from rune.net.policy import Limits
 from rune.net.response import Cut
 
@@ -28,6 +28,7 @@ class Pool:
         self._loop = asyncio.get_running_loop()
         self._idle: dict[Origin, list[Connection]] = {}
         self._all: dict[Connection, Origin] = {}
+        self._heads: Heads = {}
         self._opening = 0
         self._waiting: deque[tuple[Origin, asyncio.Future[Connection | None]]] = deque()
         self._sweeper: asyncio.TimerHandle | None = None
@@ -86,7 +87,7 @@ class Pool:
         return False
 
     async def _open(self, origin: Origin) -> Connection:
-        connection = Connection(self._name, self._limits, self.free, self.gone)
+        connection = Connection(self._name, self._limits, self._heads, self.free, self.gone)
         self._opening += 1
         try:
             await self._dialer.connect(origin, connection)

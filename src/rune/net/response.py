@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from collections.abc import Mapping
 from typing import Final, Protocol
 
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -45,18 +46,16 @@ class Response:
     and `some` waits for the rest. Whoever does not read it to its end has to close it."""
 
     __slots__ = (
-        "_connection", "_error", "_fields", "_headers", "_inflate", "_parts", "_waiter", "done", "held", "name",
-        "named", "status", "streams",
+        "_connection", "_error", "_fields", "_headers", "_inflate", "_parts", "_waiter", "done", "held", "length",
+        "name", "status", "streams",
     )  # fmt: skip
 
-    def __init__(
-        self, connection: Carrier, status: int, fields: list[tuple[bytes, bytes]], named: dict[bytes, bytes]
-    ) -> None:
+    def __init__(self, connection: Carrier, status: int, fields: list[tuple[bytes, bytes]], length: int | None) -> None:
         self.name = connection.name
         self.status = status
-        self.named = named
-        """The headers by their names in lower case; of those that are there twice the last."""
-        self.streams = named.get(b"content-type", b"")[:17].lower() == EVENTS
+        self.length = length
+        """How long the body is going to be, where the server has said so."""
+        self.streams = False
         """Whether it is an event stream."""
         self.done = False
         self.held = 0
@@ -66,7 +65,11 @@ class Response:
         self._parts: list[bytes] = []
         self._waiter: asyncio.Future[None] | None = None
         self._error: BaseException | None = None
-        self._inflate = None
+        self._inflate: zlib._Decompress | None = None
+
+    def look(self, named: Mapping[bytes, bytes]) -> None:
+        """What the headers say about the body; their names are in lower case."""
+        self.streams = named.get(b"content-type", b"")[:17].lower() == EVENTS
         if b"content-encoding" in named and named[b"content-encoding"].strip().lower() in PACKED:
             self._inflate = zlib.decompressobj(_GZIP_OR_ZLIB)
 
@@ -74,20 +77,18 @@ class Response:
     def headers(self) -> CIMultiDictProxy[str]:
         """All headers; names in any case, values as text."""
         if self._headers is None:
-            pairs = [(_text(name), _text(value).strip(" \t")) for name, value in self._fields]
-            self._headers = CIMultiDictProxy(CIMultiDict(pairs))
+            self._headers = CIMultiDictProxy(CIMultiDict(self._pair(*field) for field in self._fields))
         return self._headers
+
+    def _pair(self, name: bytes, value: bytes) -> tuple[str, str]:
+        # The head may be that of an earlier answer, but for its length.
+        sized = self.length is not None and name.lower() == b"content-length"
+        return _text(name), str(self.length) if sized else _text(value).strip(" \t")
 
     @property
     def content_type(self) -> str:
         """The media type without its parameters."""
-        return _text(self.named.get(b"content-type", b"").partition(b";")[0]).strip().lower()
-
-    @property
-    def content_length(self) -> int | None:
-        """How long the body is going to be, where the server has said so."""
-        length = self.named.get(b"content-length")
-        return None if length is None else int(length)
+        return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
     def whole(self) -> bytes | None:
         """The body if all of it is here and nothing has to be unpacked."""

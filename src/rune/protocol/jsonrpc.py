@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -12,6 +12,12 @@ from rune.errors import INVALID_REQUEST, PARSE_ERROR, ProtocolError
 Id: TypeAlias = int | str | None
 
 NOTHING = msgspec.Raw(b"")
+
+_FIRST: Final = b'{"jsonrpc":"2.0","id":'
+_RESULT: Final = b',"result":'
+_RESULT_FIRST: Final = b'{"result":'
+_LAST: Final = b',"jsonrpc":"2.0","id":'
+_ID_DIGITS: Final = 17
 
 encode = msgspec.json.Encoder().encode
 decode = msgspec.json.Decoder().decode
@@ -96,6 +102,31 @@ def read_top(result: bytes) -> Top:
         return _decode_top(result)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed(PARSE_ERROR, f"parse error: {error}") from None
+
+
+def unframed(data: bytes) -> tuple[int, bytes, Top] | None:
+    """A response whose frame is written as most write it: its id, its result and the top of that, without opening the
+    frame. What stands between frame and frame is read to its end once, so that the whole is known to be JSON. None for
+    everything else, whether it is a message or not."""
+    if data.startswith(_FIRST):
+        comma = data.find(b",", len(_FIRST), len(_FIRST) + _ID_DIGITS)
+        id, start, end = data[len(_FIRST) : comma], comma + len(_RESULT), len(data) - 1
+        if comma < 0 or data[comma:start] != _RESULT or not data.endswith(b"}"):
+            return None
+    elif data.startswith(_RESULT_FIRST):
+        start, end = len(_RESULT_FIRST), data.rfind(_LAST, -len(_LAST) - _ID_DIGITS)
+        id = data[end + len(_LAST) : -1]
+        if end < 0 or not data.endswith(b"}"):
+            return None
+    else:
+        return None
+    if not id.isdigit() or (id[:1] == b"0" and id != b"0"):
+        return None
+    result = data[start:end]
+    try:
+        return int(id), result, read_top(result)
+    except Malformed:
+        return None
 
 
 def read_batch(data: bytes) -> list[bytes] | None:
