@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rune.errors import Unavailable
-from rune.net.http1 import HIGH_WATER, TOGETHER
+from rune.net.http1 import HIGH_WATER, MAX_HEAD, MAX_HEADS, TOGETHER
 from rune.net.policy import Limits
 from rune.net.response import Cut
 from tests.net.wires import Pipe, Wire, answer, raw, read
@@ -414,3 +414,99 @@ async def test_who_waits_is_told_when_the_connection_is_cut_by_us():
     with pytest.raises(Cut, match="web: was closed"):
         await future
     assert wire.lost == [wire.connection]
+
+
+# --- heads that are known --------------------------------------------------------------------------------------------
+
+
+def dated(body: bytes, date: int = 1, *more: bytes) -> bytes:
+    return answer(body, b"Date: Wed, 25 Nov 2026 08:00:%02d GMT" % date, b"Content-Type: application/json", *more)
+
+
+@given(st.lists(st.tuples(st.binary(max_size=40), st.integers(1, 3), st.lists(st.integers(0, 300), max_size=3))))
+@settings(max_examples=60, deadline=None)
+def test_a_known_head_is_read_as_it_was_the_first_time(exchanges):
+    async def ask():
+        kept = Wire()
+        for body, date, places in exchanges:
+            future = kept.ask()
+            kept.feed(cut(dated(body, date), places))
+            response, found = await read(future)
+            assert (response.status, found, response.done) == (200, body, True)
+            assert response.content_type == "application/json"
+            assert response.headers["content-length"] == str(len(body))
+            assert response.headers["date"].endswith(f":0{date} GMT")
+            assert kept.connection.usable
+
+    asyncio.run(ask())
+
+
+async def exchanged(wire, *parts):
+    future = wire.ask()
+    wire.feed(parts)
+    return await read(future)
+
+
+async def test_a_known_head_is_not_parsed_again_and_a_large_body_behind_it_is_whole():
+    wire = Wire()
+    await exchanged(wire, dated(b"first"))
+
+    class Deaf:
+        def feed_data(self, data):
+            raise AssertionError("parsed again")
+
+    wire.connection._parser = Deaf()
+    body = b"x" * 700_000
+    data = dated(body)
+    _, found = await exchanged(wire, *(data[start : start + 65536] for start in range(0, len(data), 65536)))
+    assert found == body
+    assert (await exchanged(wire, dated(b"")))[1] == b""
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        dated(b"hello") + b"HTTP/1.1 200 OK\r\n",
+        dated(b"hello").replace(b"Length: 5", b"Length: 4"),
+        dated(b"hello").replace(b"Length: 5", b"Length: 5, 5"),
+        dated(b"hello").replace(b"Length: 5", b"Length: +5"),
+        dated(b"hello").replace(b"Content-Length: 5", b"Content-Length: 5\r\nContent-Length: 5"),
+        dated(b"hello").replace(b"Content-Length: 5", b"Content-Length: 5\r\nTransfer-Encoding: chunked"),
+        dated(b"hello").replace(b"Length: 5", b"Length: 9999999999999999999999"),
+        dated(b"hello").replace(b"Length: 5", b"Length: 1001"),
+    ],
+)
+async def test_what_is_refused_is_refused_behind_a_known_head_too(data):
+    wire = Wire(Limits(body=1000))
+    for _ in range(2):
+        await exchanged(wire, dated(b"hello"))
+    future = wire.ask()
+    wire.feed([data])
+    wire.end()
+    try:
+        assert (await read(future))[1] in (b"hello", b"hell")
+    except Unavailable:
+        pass
+    assert not wire.connection.usable
+    assert wire.lost
+
+
+async def test_a_head_before_the_head_is_never_taken_for_it():
+    wire = Wire()
+    early = b"HTTP/1.1 103 Early\r\nContent-Length: 5\r\n\r\n"
+    for _ in range(3):
+        response, found = await exchanged(wire, early + dated(b"hello"))
+        assert (response.status, found) == (200, b"hello")
+    refused = dated(b"no").replace(b"200 OK", b"400 No")
+    for _ in range(3):
+        assert (await exchanged(wire, refused))[0].status == 400
+
+
+async def test_only_so_many_heads_are_known():
+    wire = Wire()
+    for number in range(3 * MAX_HEADS):
+        await exchanged(wire, answer(b"x", b"X-Number: %d" % number))
+        assert len(wire.connection._heads) <= MAX_HEADS
+    before = len(wire.connection._heads)
+    await exchanged(wire, answer(b"x", b"X-Long: " + b"y" * MAX_HEAD))
+    assert len(wire.connection._heads) == before

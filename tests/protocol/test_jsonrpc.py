@@ -223,3 +223,66 @@ def test_members_are_spliced_in(value, space):
     raw = jsonrpc.encode(value)
     spliced = jsonrpc.splice(raw[:-1] + space + b"}" + space, b'"new":1')
     assert jsonrpc.decode(spliced) == {**value, "new": 1}
+
+
+# --- results without their frame -------------------------------------------------------------------------------------
+
+USUAL = b'{"jsonrpc":"2.0","id":%b,"result":%b}'
+OTHER = b'{"result":%b,"jsonrpc":"2.0","id":%b}'
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=12), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.integers(0, 10**15), st.dictionaries(st.text(max_size=12), JSON_VALUES, max_size=4), st.booleans())
+def test_a_result_is_the_same_with_and_without_opening_its_frame(id, result, usual):
+    raw = jsonrpc.encode(result)
+    data = USUAL % (b"%d" % id, raw) if usual else OTHER % (raw, b"%d" % id)
+    found = jsonrpc.unframed(data)
+    envelope = jsonrpc.read(data)
+    if not all(isinstance(result.get(key, ""), str) for key in ("resultType",)):
+        assert found is None
+        return
+    assert found is not None
+    assert found[:2] == (envelope.id, bytes(envelope.result)) == (id, raw)
+    assert found[2].kind == result.get("resultType", msgspec.UNSET)
+    assert bytes(found[2].meta) == (jsonrpc.encode(result["_meta"]) if "_meta" in result else b"")
+
+
+@given(st.binary(max_size=30), st.integers(0, 80), st.integers(0, 30))
+def test_what_is_taken_out_of_its_frame_is_never_something_that_could_not_be_read(noise, place, length):
+    for data in (USUAL % (b"7", b'{"a":["b"]}'), OTHER % (b'{"a":["b"]}', b"7")):
+        broken = data[:place] + noise + data[place + length :]
+        found = jsonrpc.unframed(broken)
+        if found is not None:
+            envelope = jsonrpc.read(broken)
+            assert found[:2] == (envelope.id, bytes(envelope.result))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"{",
+        USUAL % (b'"7"', b"{}"),
+        USUAL % (b"-7", b"{}"),
+        USUAL % (b"07", b"{}"),
+        USUAL % (b"7.0", b"{}"),
+        USUAL % (b"", b"{}"),
+        USUAL % (b"7" * 30, b"{}"),
+        USUAL % (b"7", b"[]"),
+        USUAL % (b"7", b'{},"error":{}'),
+        USUAL % (b"7", b'{}},{"a":{}'),
+        USUAL % (b"7", b'{"a":"\xff"}'),
+        USUAL % (b"7", b'{"resultType":1}'),
+        USUAL % (b"7", b"{}") + b"{}",
+        OTHER % (b"{}", b'7,"method":"x"'),
+        OTHER % (b'{},"method":"x"', b"7"),
+        b'{"jsonrpc":"2.0","id":7,"error":{"code":1,"message":"x"}}',
+        b'{"jsonrpc":"2.0","method":"x"}',
+    ],
+)
+def test_everything_else_keeps_its_frame(data):
+    assert jsonrpc.unframed(data) is None
