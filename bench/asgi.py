@@ -11,7 +11,7 @@ import uvloop
 from bench.echo import server
 from rune.app.http import asgi
 from rune.gateway import Gateway
-from rune.router import Mount
+from rune.view import Mount
 
 
 async def main(port: int) -> None:

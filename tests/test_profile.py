@@ -11,9 +11,9 @@ from rune.errors import RuneError
 from rune.gateway import Gateway
 from rune.profile import Profile
 from rune.request import ANONYMOUS, Caller, Request
-from rune.router import Mount
 from rune.source import Catalog, Item
 from rune.sources.spool import PREFIX
+from rune.view import Mount
 from tests.test_gateway import Fixed, Heard, ask, item
 
 

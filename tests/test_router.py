@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from rune.errors import NotFound, ProtocolError, Unavailable
 from rune.request import Caller, Request, Result
-from rune.router import NAME_LIMIT, Mount, Router, exposed, renamed
+from rune.router import Router
 from rune.seal import Seal
 from rune.source import Catalog, Item, Listeners, Target
+from rune.view import NAME_LIMIT, Mount, exposed, renamed
 
 
 def item(name: str, **more: object) -> Item:
@@ -354,6 +355,119 @@ async def test_resources_listed_then_by_template_then_anywhere() -> None:
         await by("c://other")
     assert caught.value.data == {"uri": "c://other"}
     assert [request.target.source.name for request in three.asked if request.target] == ["three"]
+
+
+def resource(uri: str, **more: object) -> Item:
+    return Item(uri, msgspec.json.encode({"uri": uri, "name": "n", **more}))
+
+
+def template(text: str) -> Item:
+    return Item(text, msgspec.json.encode({"uriTemplate": text, "name": "n"}))
+
+
+async def test_a_resource_that_two_sources_list_has_two_uris() -> None:
+    one = Fixed("one", Catalog(resources=(resource("a://x"), resource("a://y")), templates=(template("t://{id}"),)))
+    both = (resource("a://x", extra=1), resource("a://z"), resource("ui://p"))
+    two = Fixed("two", Catalog(resources=both, templates=(template("t://{id}"), template("u://{id}"))))
+    three = Fixed("three", Catalog(resources=(resource("a://x"), resource("ui://p"))))
+    merged = router(*(Mount(source) for source in (one, two, three)))
+    view = await merged.view(ask("resources/list"))
+    listed = [entry["uri"] for entry in view.page("resources", None).value["resources"]]
+    assert listed == [
+        "a://x", "a://y", "rune://two/a://x", "a://z", "ui://p", "rune://three/a://x", "ui://rune/three/ui://p"
+    ]  # fmt: skip
+    assert view.page("resources", None).value["resources"][2] == {"uri": "rune://two/a://x", "name": "n", "extra": 1}
+    templates = [entry["uriTemplate"] for entry in view.page("resourceTemplates", None).value["resourceTemplates"]]
+    assert templates == ["t://{id}", "rune://two/t://{id}", "u://{id}"]
+
+    async def whose(uri: str) -> tuple[str, str]:
+        target = await resolved(merged, ask("resources/read", uri=uri))
+        return target.source.name, target.name
+
+    assert await whose("a://x") == ("one", "a://x")
+    assert await whose("rune://two/a://x") == ("two", "a://x")
+    assert await whose("ui://rune/three/ui://p") == ("three", "ui://p")
+    assert await whose("t://7") == ("one", "t://7")
+    assert await whose("rune://two/t://7") == ("two", "t://7")
+    # Read back even where nothing stands behind anything: a URI does not end with the server that was before it.
+    assert await whose("rune://one/a://x") == ("one", "a://x")
+    assert await whose("rune://two/anything") == ("two", "anything")
+    assert await whose("rune://nobody/a://x") == ("one", "rune://nobody/a://x")
+    assert set(view.shades) == {two, three}
+    found = await resolved(merged, ask("completion/complete", ref={"type": "ref/resource", "uri": templates[1]}))
+    assert (found.source.name, found.name) == ("two", "t://{id}")
+
+
+async def test_a_page_of_a_tool_moves_with_its_resource() -> None:
+    page = {"ui": {"resourceUri": "ui://p"}}
+    one = Fixed("one", Catalog(tools=(item("a", _meta=page),), resources=(resource("ui://p"),)))
+    two = Fixed("two", Catalog(tools=(item("a", _meta=page),), resources=(resource("ui://p"),)))
+    view = await router(Mount(one, "one_"), Mount(two, "two_")).view(ask("x"))
+    pages = [tool["_meta"]["ui"]["resourceUri"] for tool in view.page("tools", None).value["tools"]]
+    assert pages == ["ui://p", "ui://rune/two/ui://p"]
+
+
+async def test_what_belongs_to_whom_in_a_listen() -> None:
+    one = Fixed("one", Catalog(resources=(resource("a://x"),), templates=(template("t://{id}"),)))
+    two = Fixed("two", Catalog(resources=(resource("a://x"), resource("a://z"))))
+    tools_only = Fixed("tools", tools("a"))
+    merged = router(*(Mount(source) for source in (one, two, tools_only)))
+    request = ask("subscriptions/listen")
+    await merged.view(request)
+    wanted = frozenset({"a://x", "rune://two/a://x", "t://1", "a://z", "b://unlisted"})
+    assert merged.part(one, request, wanted) == {"a://x": "a://x", "t://1": "t://1", "b://unlisted": "b://unlisted"}
+    assert merged.part(two, request, wanted) == {
+        "a://x": "rune://two/a://x", "a://z": "a://z", "b://unlisted": "b://unlisted"
+    }  # fmt: skip
+    assert merged.part(tools_only, request, wanted) == {}
+
+
+async def test_a_source_that_errs_does_not_hide_an_unlisted_resource_of_another() -> None:
+    class Broken(Fixed):
+        async def handle(self, request: Request) -> Result:
+            raise self.fails or AssertionError
+
+    one, two = Broken("one", Catalog(reads=True)), Fixed("two", Catalog(reads=True))
+    merged = router(Mount(one), Mount(two))
+    for error in (ProtocolError(0, "Unknown resource"), Unavailable("one: exited 1")):
+        one.fails = None
+        request = ask("resources/read", uri="x://known")
+        request.target = await resolved(merged, request)
+        one.fails = error
+        assert (await merged.handle(request)).value["by"] == "two"
+        request = ask("resources/read", uri="x://other")
+        request.target = Target(one, "x://other")
+        with pytest.raises(type(error)):
+            await merged.handle(request)
+
+
+async def test_a_name_stays_with_who_has_it() -> None:
+    """The one that comes later is the newcomer, wherever it stands in the config."""
+    first, second = Fixed("first", tools("a")), Fixed("second", tools("a", "b"))
+    merged = router(Mount(first), Mount(second))
+    first.fails = Unavailable("first: still starting")
+    assert (await resolved(merged, ask("tools/call", name="a"))).source is second
+    first.fails = None
+    merged.changed(first)
+    view = await merged.view(ask("x"))
+    assert merged.resolve(ask("tools/call", name="a"), view).source is second
+    assert view.hidden == [("first", "a")]
+    second.offers = tools("b")
+    merged.changed(second)
+    assert (await resolved(merged, ask("tools/call", name="a"))).source is first
+
+
+async def test_tools_for_apps_are_not_shown_to_models() -> None:
+    only, both = ({"ui": {"visibility": value}} for value in (["app"], ["model", "app"]))
+    offers = Catalog(tools=(item("a"), item("b", _meta=only), item("c", _meta=both), item("d", _meta={"ui": 7})))
+    view = await router(Mount(Fixed("one", offers)), page_size=2).view(ask("x"))
+    page = view.page("tools", None, apps=False).value
+    assert [tool["name"] for tool in page["tools"]] == ["a", "c"]
+    assert page["cacheScope"] == "private"
+    rest = view.page("tools", page["nextCursor"], apps=False).value
+    assert [tool["name"] for tool in rest["tools"]] == ["d"]
+    assert [tool["name"] for tool in view.page("tools", None).value["tools"]] == ["a", "b"]
+    assert view.tools["b"].name == "b", "a page calls it by its name"
 
 
 async def test_no_source_with_resources() -> None:

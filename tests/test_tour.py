@@ -20,12 +20,12 @@ from rune.app import Listen, dispatcher
 from rune.app.http import asgi
 from rune.gateway import Gateway
 from rune.protocol.methods import MODERN, TASKS
-from rune.router import Mount
 from rune.server.asgi import App
 from rune.server.dispatch import Dispatcher
 from rune.server.duplex import Duplex
 from rune.store import MemoryStore
 from rune.tasks import Tasks
+from rune.view import Mount
 from rune.wires.stdio import StdioWire
 
 SOURCE: Final = f"{Path(rune.__file__).parent}{os.sep}"

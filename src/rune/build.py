@@ -27,7 +27,6 @@ from rune.gateway import Gateway, Identity
 from rune.parking import Parking
 from rune.profile import Profile
 from rune.request import Request
-from rune.router import Mount, exposed
 from rune.seal import Seal
 from rune.source import Source
 from rune.sources.upstream.disk import Disk
@@ -35,6 +34,7 @@ from rune.sources.upstream.gate import Terms
 from rune.store import MemoryStore, Store
 from rune.taskids import TaskIds
 from rune.tasks import Tasks
+from rune.view import Mount, exposed
 
 if TYPE_CHECKING:
     from rune.client.calls import Auth

@@ -17,14 +17,15 @@ from rune.listens import Listens, Wanted
 from rune.parking import Parking
 from rune.profile import Profile
 from rune.protocol import jsonrpc
-from rune.protocol.methods import METHODS, REVISIONS, TASKS
+from rune.protocol.methods import METHODS, REVISIONS, TASKS, UI
 from rune.protocol.modern import check_param_headers
 from rune.request import Caller, Handler, Note, Request, Result
-from rune.router import Mount, Router, View
+from rune.router import Router
 from rune.seal import Seal
 from rune.source import EVERYTHING, Filter, Source, Target
 from rune.taskids import TaskIds
 from rune.tasks import Tasks, check_declared
+from rune.view import Mount, View
 
 log = logging.getLogger("rune.gateway")
 
@@ -76,7 +77,7 @@ class Gateway:
         self._task_ids = TaskIds(self.seal)
         self.mounts = tuple(mounts)
         self.router = Router(mounts, self.seal, page_size, profile)
-        self.listens = Listens(self.sources)
+        self.listens = Listens(self.sources, self.router.part)
         self._profile = profile
         self._chain: Handler = self.router.handle
         self._lives: dict[Source, AsyncExitStack] = {}
@@ -149,7 +150,7 @@ class Gateway:
                 self._lives[source] = left.pop(source)
         for gateway, former in self._pairs(old):
             gateway.listens = former.listens
-            gateway.listens.move(self.sources)
+            gateway.listens.move(self.sources, gateway.router.part)
         return left
 
     async def announce(self, old: Gateway) -> None:
@@ -196,7 +197,16 @@ class Gateway:
         if target.item is not None and target.item.headers and request.headers is not None:
             check_param_headers(request.headers, target.item.headers, request.params.get("arguments"))
         request.target = target
-        return await self._chain(request)
+        if not view.shades:
+            return await self._chain(request)
+        return self._shown(view, target, request.method, await self._chain(request))
+
+    def _shown(self, view: View, target: Target, method: str, result: Result) -> Result:
+        """A result whose URIs are those that clients know; only that of a source some of whose are not its own here."""
+        shade = view.shades.get(target.source)
+        if shade is None or result.kind != "complete":
+            return result
+        return Result(shade.result(method, result.raw))
 
     def _resume(self, request: Request, view: View) -> Target:
         """A retry belongs where its call waits, even if another source has taken that place since."""
@@ -208,7 +218,7 @@ class Gateway:
         cursor = request.text("cursor") if "cursor" in request.params else None
         members = METHODS[request.method].members
         assert members is not None, "only list methods come here"
-        return view.page(members, cursor)
+        return view.page(members, cursor, apps=not view.apps or request.declares(UI))
 
     async def _discover(self, request: Request) -> Result:
         view = await self.router.view(request)
@@ -259,8 +269,9 @@ class Gateway:
         target = self.router.resolve(request, await self.router.view_for_call(request))
         request.target = target
         ref = request.value("ref")
-        if ref.get("name", target.name) != target.name:
-            request.params = {**request.params, "ref": msgspec.Raw(jsonrpc.encode({**ref, "name": target.name}))}
+        key = "uri" if ref["type"] == "ref/resource" else "name"
+        if ref[key] != target.name:
+            request.params = {**request.params, "ref": msgspec.Raw(jsonrpc.encode({**ref, key: target.name}))}
         return await self._chain(request)
 
     async def _task(self, request: Request) -> Result:
@@ -322,9 +333,17 @@ class Gateway:
             tools=wanted.tools and changes,
             prompts=wanted.prompts and changes,
             resources=wanted.resources and changes,
-            uris=frozenset(uri for uri in wanted.uris if self.router.shows(uri)) if can_subscribe else frozenset(),
+            uris=frozenset(uri for uri in wanted.uris if self._subscribes(view, uri)) if can_subscribe else frozenset(),
             tasks=frozenset(tasks),
         )
+
+    def _subscribes(self, view: View, uri: str) -> bool:
+        """Whether this caller may hear of a resource: whose it is must be able to tell."""
+        target = view.resource(uri)
+        if target is None or target.item is None:
+            return self.router.shows(uri if target is None else target.name)
+        catalogs = zip(self.mounts, view.catalogs, strict=True)
+        return any(catalog.subscribe for mount, catalog in catalogs if catalog and mount.source is target.source)
 
     async def _owned(self, id: str, caller: Caller) -> bool:
         task = self._task_ids.read(id)

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterable, Iterator
-from typing import Any, Final
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Final, TypeAlias
+
+import msgspec
 
 from rune.aio import spawn
 from rune.errors import RuneError
 from rune.protocol import jsonrpc
 from rune.protocol.modern import ACKNOWLEDGED
 from rune.request import Emit, Note, Request, Result
-from rune.source import Filter, Source, Target
+from rune.source import Filter, Source, Target, note_key
 
 log = logging.getLogger("rune.gateway")
 
 
+UPDATED: Final = "notifications/resources/updated"
 ACK_WAIT: Final = 2.0
 """Seconds that a client waits to hear that all sources listen: a slow one does not hold it up for longer."""
 
@@ -78,28 +82,67 @@ class Wanted(Emit):
         self._wanted = Filter()
 
 
+Route: TypeAlias = Callable[[Source, Request, frozenset[str]], Mapping[str, str]]
+"""Which of these URIs are a source's: its own URI -> the one that the client has named."""
+
+
+class Renamed(Emit):
+    """Notes about resources that clients know by another URI than their source."""
+
+    __slots__ = ("_emit", "_names")
+
+    def __init__(self, emit: Emit, names: Mapping[str, str]) -> None:
+        self._emit = emit
+        self._names = names
+
+    def __call__(self, note: Note) -> None:
+        if note.method == UPDATED:
+            params: dict[str, Any] = dict(jsonrpc.read_object(note.params))
+            uri = note_key(note, "uri")
+            note = Note(note.method, jsonrpc.encode({**params, "uri": self._names.get(uri, uri)}))
+        self._emit(note)
+
+    async def room(self) -> None:
+        await self._emit.room()
+
+
 class Listen:
     """One listen: a part at each source, and perhaps one at something that no reload replaces."""
 
-    __slots__ = ("_ended", "_parts", "request")
+    __slots__ = ("_ended", "_parts", "_wanted", "request")
 
     def __init__(self, request: Request) -> None:
         self.request = request
+        self._wanted = Filter.of(request)
         self._parts: dict[object, asyncio.Task[Result]] = {}
         self._ended: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
 
-    def join(self, sources: Iterable[Source], lasting: Coroutine[Any, Any, Result] | None = None) -> None:
+    def join(self, sources: Iterable[Source], route: Route, lasting: Coroutine[Any, Any, Result] | None = None) -> None:
         """Listen to these sources and to no others; parts that are there already miss nothing."""
         sources = tuple(sources)
         for gone in [part for part in self._parts if part is not None and part not in sources]:
             self._parts.pop(gone).cancel()
         for source in sources:
             if source not in self._parts:
-                self._start(source, source.handle(self.request.replace(target=Target(source, ""))))
+                self._start(source, source.handle(self._part(source, route)))
         if lasting is not None:
             self._start(None, lasting)
         if isinstance(self.request.emit, Wanted):
             self.request.emit.expect(len(sources))
+
+    def _part(self, source: Source, route: Route) -> Request:
+        """The wish as it goes to one source: what is not its own is not for it to tell."""
+        request = self.request.replace(target=Target(source, ""))
+        uris = self._wanted.uris
+        if not uris:
+            return request
+        names = route(source, request, uris)
+        if names.keys() != uris:
+            wanted = replace(self._wanted, uris=frozenset(names))
+            request.params = {**request.params, "notifications": msgspec.Raw(jsonrpc.encode(wanted.wire()))}
+        if any(own != shown for own, shown in names.items()):
+            request.emit = Renamed(request.emit, names)
+        return request
 
     def _start(self, key: object, job: Coroutine[Any, Any, Result]) -> None:
         self._parts[key] = task = spawn(job)
@@ -141,8 +184,9 @@ class Listen:
 class Listens:
     """All listens of one endpoint, and the sources that they hear."""
 
-    def __init__(self, sources: Iterable[Source] = ()) -> None:
+    def __init__(self, sources: Iterable[Source], route: Route) -> None:
         self._sources = tuple(sources)
+        self._route = route
         self._open: set[Listen] = set()
 
     def __len__(self) -> int:
@@ -155,7 +199,7 @@ class Listens:
         """Answer a listen: what the sources say, and `lasting`, until it is cancelled."""
         listen = Listen(request)
         del request
-        listen.join(self._sources, lasting)
+        listen.join(self._sources, self._route, lasting)
         del lasting
         self._open.add(listen)
         try:
@@ -163,8 +207,8 @@ class Listens:
         finally:
             self._open.discard(listen)
 
-    def move(self, sources: Iterable[Source]) -> None:
+    def move(self, sources: Iterable[Source], route: Route) -> None:
         """From now on these are the sources."""
-        self._sources = tuple(sources)
+        self._sources, self._route = tuple(sources), route
         for listen in self:
-            listen.join(self._sources)
+            listen.join(self._sources, route)

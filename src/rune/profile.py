@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
 from rune.request import Caller
-from rune.router import Mount, exposed
 from rune.source import Catalog, Item
 from rune.sources.spool import PREFIX
+from rune.view import Mount, exposed
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,169 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import re
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
-from rune.errors import INVALID_PARAMS, ConfigError, NotFound, ProtocolError, RuneError
-from rune.protocol.uritemplate import Template
+from rune.errors import INVALID_PARAMS, NotFound, ProtocolError, RuneError, Unavailable
 from rune.request import Note, Request, Result
 from rune.seal import Seal
 from rune.source import Catalog, Item, Source, Target
+from rune.view import Mount, View
 
 if TYPE_CHECKING:
     from rune.profile import Profile
 
 log = logging.getLogger("rune.router")
 
-KINDS: Final = ("tools", "prompts", "resources")
-NAME_LIMIT: Final = 64
+_NUMBER: Final = re.compile(r"\d+")
+
 REFRESH: Final = 1.0
 """Seconds until sources with a ttl of 0 are asked again for their catalog; changes they announce count at once."""
 HASTE: Final = 0.25
 """Seconds after which a call goes its way without those sources that it is not for."""
 LASTING: Final = 60.0
 """Seconds for which a view that is not good any more will do for calls, while a new one is made."""
-
-_NUMBER: Final = re.compile(r"\d+")
-_encode = msgspec.json.Encoder().encode
-_decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-
-
-@dataclass(frozen=True, slots=True)
-class Mount:
-    """A source in its place: the prefix of its names, and globs of the tools that are shown (all when empty)."""
-
-    source: Source
-    prefix: str = ""
-    tools: tuple[str, ...] = ()
-
-
-class View:
-    """What one caller sees: names to targets, and the encoded pages of the lists. Built whole, replaced whole."""
-
-    def __init__(
-        self,
-        mounts: Sequence[Mount],
-        catalogs: Sequence[Catalog | None],
-        page_size: int,
-        seal: Seal,
-        purpose: str = "cursor",
-    ) -> None:
-        self.catalogs = tuple(catalogs)
-        self.expires = 0.0
-        self.lasts = 0.0
-        self.doubtful: set[Source] = set()
-        self.tools: dict[str, Target] = {}
-        self.prompts: dict[str, Target] = {}
-        self.resources: dict[str, Target] = {}
-        self.templates: list[tuple[Template, Target]] = []
-        self.readers: list[Source] = []
-        self.hidden: list[tuple[str, str]] = []
-        self.bare: dict[str, Target | None] = {}
-        self._members: dict[str, list[tuple[str, bytes]]] = {
-            "tools": [], "prompts": [], "resources": [], "resourceTemplates": [],
-        }  # fmt: skip
-        self._pages: dict[tuple[str, int], Result] = {}
-        self._page_size = page_size
-        self._seal = seal
-        self._purpose = purpose
-        present = [(mount, catalog) for mount, catalog in zip(mounts, catalogs, strict=True) if catalog is not None]
-        for mount, catalog in present:
-            self._add(mount, catalog)
-        # A source that cannot be asked now may come back: what is missing must not be cached for long.
-        whole = len(present) == len(mounts)
-        self.ttl = min((catalog.ttl for _, catalog in present), default=0) if whole else 0
-        self.scope = "private" if any(catalog.scope == "private" for _, catalog in present) else "public"
-
-    def _add(self, mount: Mount, catalog: Catalog) -> None:
-        source = mount.source
-        for item in catalog.tools:
-            if not mount.tools or any(fnmatchcase(item.name, pattern) for pattern in mount.tools):
-                self._name("tools", self.tools, mount, item)
-                self.bare[item.name] = (
-                    None if item.name in self.bare else self.tools.get(exposed(mount.prefix, item.name))
-                )
-        for item in catalog.prompts:
-            self._name("prompts", self.prompts, mount, item)
-        for item in catalog.resources:
-            if item.name in self.resources:
-                self._hide(source, item.name)
-                continue
-            self.resources[item.name] = Target(source, item.name, item)
-            self._members["resources"].append((item.name, item.raw))
-        for item in catalog.templates:
-            try:
-                self.templates.append((Template(item.name), Target(source, item.name, item)))
-            except ConfigError as error:
-                log.warning("%s: %s", source.name, error)
-                continue
-            self._members["resourceTemplates"].append((item.name, item.raw))
-        if catalog.resources or catalog.templates or catalog.subscribe or catalog.reads:
-            self.readers.append(source)
-
-    def _name(self, kind: str, table: dict[str, Target], mount: Mount, item: Item) -> None:
-        name = exposed(mount.prefix, item.name)
-        if name in table:
-            self._hide(mount.source, name)
-            return
-        table[name] = Target(mount.source, item.name, item)
-        self._members[kind].append((name, item.raw if name == item.name else renamed(item.raw, name)))
-
-    def _hide(self, source: Source, name: str) -> None:
-        self.hidden.append((source.name, name))
-
-    def page(self, members: str, cursor: str | None) -> Result:
-        """One page of a list, encoded once for all who see this view.
-
-        Raises:
-            ProtocolError: -32602 for a cursor that is not ours.
-        """
-        start = 0 if cursor is None else self._start(members, cursor)
-        page = self._pages.get((members, start))
-        if page is None:
-            page = self._pages[members, start] = self._encode(members, start)
-        return page
-
-    def differences(self, other: View | None) -> set[str]:
-        """The kinds of things (tools, prompts, resources) of which another view has others."""
-        if other is None:
-            return set(KINDS)
-        kinds = {members for members, items in self._members.items() if items != other._members[members]}
-        return {kind for kind in KINDS if kind in kinds} | ({"resources"} if "resourceTemplates" in kinds else set())
-
-    def _encode(self, members: str, start: int) -> Result:
-        items = self._members[members]
-        end = start + self._page_size
-        value: dict[str, Any] = {
-            "resultType": "complete",
-            members: [msgspec.Raw(raw) for _, raw in items[start:end]],
-            "ttlMs": self.ttl,
-            "cacheScope": self.scope,
-        }
-        if end < len(items):
-            value["nextCursor"] = self._seal.sign(self._purpose, f"{members}:{end}:{items[end - 1][0]}")
-        return Result(_encode(value), memo={})
-
-    def _start(self, members: str, cursor: str) -> int:
-        """Where a page starts: after the name it was cut at, so that a list that changed in between loses nothing."""
-        text = self._seal.verify(self._purpose, cursor)
-        kind, _, rest = (text or "").partition(":")
-        if kind != members:
-            raise ProtocolError(INVALID_PARAMS, "invalid cursor", hint="start again without a cursor")
-        number, _, last = rest.partition(":")
-        items = self._members[members]
-        start = min(int(number), len(items))
-        if start and items[start - 1][0] == last:
-            return start
-        return next((index + 1 for index, (name, _) in enumerate(items) if name == last), start)
 
 
 class Look:
@@ -265,7 +127,7 @@ class Router:
         key = self._key(request)
         view = self._views.get(key)
         if view is None or any(old is not new for old, new in zip(view.catalogs, catalogs, strict=True)):
-            view = self._view(catalogs)
+            view = self._view(catalogs, view)
             for hidden in view.hidden:
                 log.warning("%s: %s is hidden, another source already offers that name", *hidden)
             if len(self._views) >= 1024:
@@ -290,8 +152,8 @@ class Router:
             look.early = self._view(catalogs)
         return look.early
 
-    def _view(self, catalogs: Sequence[Catalog | None]) -> View:
-        return View(self.mounts, catalogs, self._page_size, self._seal, self._purpose)
+    def _view(self, catalogs: Sequence[Catalog | None], before: View | None = None) -> View:
+        return View(self.mounts, catalogs, self._page_size, self._seal, self._purpose, before)
 
     async def _catalog(self, mount: Mount, request: Request) -> Catalog | None:
         """A source that cannot say what it offers never hides the others; doctor and the log say why."""
@@ -340,13 +202,12 @@ class Router:
 
     def _resource(self, view: View, uri: str) -> Target:
         """Listed, then by template, then the first source with resources, in the order of the config."""
-        target = view.resources.get(uri)
-        if target is not None:
+        target = view.resource(uri)
+        if target is not None and target.item is not None:
             return target
-        for template, candidate in view.templates:
-            if template.match(uri) is not None:
-                return Target(candidate.source, uri, candidate.item)
-        if view.readers and self.shows(uri):
+        if target is not None and self.shows(target.name):
+            return Target(target.source, target.name, Item(target.name, b"{}"))
+        if target is None and view.readers and self.shows(uri):
             return Target(view.readers[0], uri)
         raise NotFound(f"unknown resource: {uri}", data={"uri": uri})
 
@@ -377,24 +238,29 @@ class Router:
         """A URI that nobody lists: ask the sources with resources, in the order of the config."""
         view = await self.view(request)
         uri = request.text("uri")
+        fault: RuneError = NotFound(f"unknown resource: {uri}", data={"uri": uri})
         for source in view.readers:
             try:
                 return await source.handle(request.replace(target=Target(source, uri)))
             except NotFound:
                 continue
-        raise NotFound(f"unknown resource: {uri}", data={"uri": uri})
+            except (ProtocolError, Unavailable) as error:
+                # Many older servers have no code for what they do not know, and a dead one must not hide the others.
+                fault = error
+        raise fault.with_traceback(None)
 
-
-def exposed(prefix: str, name: str) -> str:
-    """The name under which clients see a tool or prompt: at most 64 characters, told apart by a digest when cut."""
-    full = prefix + name
-    if len(full) <= NAME_LIMIT or not prefix:
-        return full
-    return f"{full[: NAME_LIMIT - 7]}_{hashlib.sha256(full.encode()).hexdigest()[:6]}"
-
-
-def renamed(definition: bytes, name: str) -> bytes:
-    """A definition under another name, everything else byte for byte."""
-    members: dict[str, Any] = dict(_decode_object(definition))
-    members["name"] = name
-    return _encode(members)
+    def part(self, source: Source, request: Request, uris: frozenset[str]) -> dict[str, str]:
+        """Of these URIs those that are this source's as the caller sees it: its own URI -> the one that was named."""
+        view = self.known(request)
+        if view is None:
+            return {uri: uri for uri in uris}
+        if source not in view.readers:
+            return {}
+        owned = {}
+        for uri in uris:
+            target = view.resource(uri)
+            if target is None:
+                owned[uri] = uri
+            elif target.source is source:
+                owned[target.name] = uri
+        return owned

@@ -19,9 +19,9 @@ from rune.config.model import ServerTable
 from rune.errors import Unavailable
 from rune.gateway import Gateway
 from rune.protocol.jsonrpc import read
-from rune.router import Mount
 from rune.server.reply import Reply
 from rune.source import Catalog
+from rune.view import Mount
 from tests.test_gateway import Fixed, Heard, ask, item
 
 DEADLINE = 10.0

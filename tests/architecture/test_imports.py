@@ -13,7 +13,7 @@ LAYERS = (
     "app connect",
     "build web",
     "gateway",
-    "pipeline router profile listens server sources plugins",
+    "pipeline router profile view addresses listens server sources plugins",
     "source plugin client tasks taskids parking",
     "auth request wires stores asking",
     "net seal telemetry protocol store config sandbox",

@@ -13,9 +13,9 @@ from rune import Server
 from rune.app import Listen
 from rune.app.http import asgi as make_app
 from rune.gateway import Gateway
-from rune.router import Mount
 from rune.server import asgi
 from rune.server.asgi import App
+from rune.view import Mount
 
 LIMIT = 2000
 DEADLINE = 10

@@ -12,9 +12,9 @@ import pytest
 from rune import Context, Server
 from rune.app import Listen, dispatcher
 from rune.gateway import Gateway
-from rune.router import Mount
 from rune.server import duplex
 from rune.server.duplex import Duplex
+from rune.view import Mount
 from rune.wires.memory import MemoryWire
 from tests.wire.client import Client, word
 from tests.wire.schemas import MODERN

@@ -15,8 +15,8 @@ from rune import Server
 from rune.app import Listen
 from rune.app.http import HttpServer, asgi, bind
 from rune.gateway import Gateway
-from rune.router import Mount
 from rune.server import fastlane
+from rune.view import Mount
 from tests.wire.client import Client, word
 from tests.wire.schemas import MODERN
 

@@ -13,12 +13,12 @@ from rune import Context, Server
 from rune.gateway import Gateway
 from rune.protocol import jsonrpc
 from rune.request import Caller
-from rune.router import Mount
 from rune.server.dispatch import Dispatcher
 from rune.server.legacy.http import LegacyHttp
 from rune.server.reply import Reply
 from rune.store import MemoryStore
 from rune.tasks import Tasks
+from rune.view import Mount
 from tests.wire.client import ALL, TASKS, Client, word
 from tests.wire.schemas import MODERN
 

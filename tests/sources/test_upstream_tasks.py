@@ -15,7 +15,6 @@ from rune.errors import ProtocolError, RuneError, Unavailable
 from rune.gateway import Gateway
 from rune.protocol.methods import MODERN, NEWEST_LEGACY, TASKS
 from rune.request import Request
-from rune.router import Mount
 from rune.seal import Seal
 from rune.source import Item, Target
 from rune.sources.upstream.gate import Terms
@@ -23,6 +22,7 @@ from rune.sources.upstream.source import Upstream
 from rune.store import MemoryStore, Store
 from rune.taskids import TaskIds
 from rune.tasks import Tasks
+from rune.view import Mount
 from tests.client import fakes
 from tests.client.fakes import Carried, Message, Notes, Wires
 from tests.serving import rune

@@ -26,9 +26,9 @@ from rune.errors import ConfigError, NeedsAuth, RuneError, TimedOut
 from rune.protocol.methods import MODERN
 from rune.protocol.modern import SERVER_KEY
 from rune.request import Request
-from rune.router import Mount, View, exposed
 from rune.seal import Seal
 from rune.source import Catalog, Source
+from rune.view import Mount, View, exposed
 
 TIMEOUT: Final = 30.0
 """Seconds that a server has to start and to say what it offers: some are installed at their first start."""

@@ -25,7 +25,7 @@ from rune.config.model import Config
 from rune.config.settling import waiting
 from rune.gateway import Gateway
 from rune.request import Request
-from rune.router import exposed
+from rune.view import exposed
 
 run_loop: Callable[[Coroutine[Any, Any, None]], None] = asyncio.run
 try:
