@@ -11,7 +11,16 @@ import click
 import msgspec
 
 from rune.cli import VERBS, late, rune
-from rune.config.model import FIELDS_OF, AuthTable, ProfileTable, ServerTable, Size, SourceTable
+from rune.config.model import (
+    FIELDS_OF,
+    AuthTable,
+    ConditionTable,
+    PluginTable,
+    ProfileTable,
+    ServerTable,
+    Size,
+    SourceTable,
+)
 
 HEAD = "<!-- Made by docs/generate.py. -->\n\n"
 
@@ -70,6 +79,8 @@ def config() -> str:
         ("[sources.NAME]", SourceTable),
         ("[sources.NAME.auth]", AuthTable),
         ("[profiles.NAME]", ProfileTable),
+        ("[[plugins]]", PluginTable),
+        ("[[plugins.conditions]]", ConditionTable),
     ):
         text += f"\n## {title}\n\n{_first_upper((shape.__doc__ or '').partition(': ')[2])}\n\n"
         text += "| key | type | default | meaning |\n|---|---|---|---|\n"
@@ -83,8 +94,9 @@ def _row(field: msgspec.structs.FieldInfo, shape: type) -> str:
     owners = FIELDS_OF.get(field.name) if shape is SourceTable else None
     if owners and "`" not in meaning:
         meaning += f"; for {' and '.join(f'`{owner}`' for owner in owners)}"
-    default = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
-    return f"| `{field.name}` | {_type(hint)} | {_default(default)} | {meaning} |\n"
+    required = field.default is msgspec.NODEFAULT and field.default_factory is msgspec.NODEFAULT
+    default = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+    return f"| `{field.name}` | {_type(hint)} | {'' if required else _default(default)} | {meaning} |\n"
 
 
 def _first_upper(text: str) -> str:
@@ -101,9 +113,9 @@ def _type(hint: Any) -> str:
     if origin is Annotated:
         return _type(arguments[0])
     if origin is tuple:
-        return "list of texts"
+        return "list of tables, see below" if arguments[0] is ConditionTable else "list of texts"
     if origin is dict:
-        return "table of texts"
+        return "table" if arguments[1] is Any else "table of texts"
     if origin is Literal:
         return "one of " + ", ".join(f"`{each}`" for each in arguments)
     if arguments:

@@ -25,6 +25,7 @@ from rune.config.targets import DEFAULTS
 from rune.errors import ConfigError, RuneError
 from rune.gateway import Gateway, Identity
 from rune.parking import Parking
+from rune.plugged import Plugged
 from rune.profile import Profile
 from rune.request import Request
 from rune.seal import Seal
@@ -69,6 +70,7 @@ class House:
         self._kept = kept
         self._keys: dict[Source, object] = {}
         self._names: dict[Source, Identity] = {}
+        self._plugged = Plugged(_imported)
 
     async def construct(self, config: Config) -> Gateway:
         """A new Gateway, not running yet. Sources are shared with the one of now where their config is the same.
@@ -83,11 +85,15 @@ class House:
         await _distinct(mounts, config.sources)
         identity = _identity(config.server, [self._names.get(mount.source) for mount in mounts])
 
+        pipeline = await self._plugged.pipeline(config)
+
         def gateway(profile: Profile | None) -> Gateway:
             page_size = config.server.page_size
             made = Gateway(
                 mounts, identity=identity, seal=self._seal, tasks=self.tasks, page_size=page_size, profile=profile
             )
+            if pipeline is not None:
+                made.plug(pipeline)
             made.parking = self.parking
             return made
 
@@ -132,6 +138,11 @@ class House:
     async def __aexit__(self, *exc: object) -> None:
         await self.gateway.__aexit__()
 
+    async def close(self) -> None:
+        """End what outlives every Gateway."""
+        await self.parking.close()
+        await self._plugged.close()
+
 
 @asynccontextmanager
 async def house(config: Config, kept: Path | None = None) -> AsyncIterator[House]:
@@ -147,7 +158,7 @@ async def house(config: Config, kept: Path | None = None) -> AsyncIterator[House
             house.gateway = await house.construct(config)
             yield house
         finally:
-            await house.parking.close()
+            await house.close()
 
 
 @asynccontextmanager
@@ -187,7 +198,11 @@ def surroundings() -> Surroundings:
 
 def late(key: str) -> Any:
     """The class or function of an entry of the table."""
-    module, _, name = LATE[key].partition(":")
+    return _imported(LATE[key])
+
+
+def _imported(place: str) -> Any:
+    module, _, name = place.partition(":")
     return getattr(import_module(module), name)
 
 

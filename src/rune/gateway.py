@@ -12,9 +12,11 @@ from typing import Any, Self
 
 import msgspec
 
+from rune.chain import Chain
 from rune.errors import METHOD_NOT_FOUND, NotFound, ProtocolError, RuneError
 from rune.listens import Listens, Wanted
 from rune.parking import Parking
+from rune.pipeline import Pipeline
 from rune.profile import Profile
 from rune.protocol import jsonrpc
 from rune.protocol.methods import METHODS, REVISIONS, TASKS, UI
@@ -98,6 +100,12 @@ class Gateway:
         """Put a Handler around the way to the sources, of this gateway and of its profiles."""
         for gateway in (self, *self.profiles.values()):
             gateway._chain = around(gateway._chain)
+
+    def plug(self, pipeline: Pipeline) -> None:
+        """Everything passes these plugins; before it serves."""
+        chain = Chain(pipeline, self._target)
+        self._chain = chain.over(self.router.handle)
+        self._methods = {name: chain.beside(name, below) for name, below in self._methods.items()}
 
     @property
     def sources(self) -> tuple[Source, ...]:
@@ -207,6 +215,10 @@ class Gateway:
         if shade is None or result.kind != "complete":
             return result
         return Result(shade.result(method, result.raw))
+
+    async def _target(self, request: Request) -> Target:
+        """What a request is about that a plugin has changed."""
+        return self.router.resolve(request, await self.router.view_for_call(request))
 
     def _resume(self, request: Request, view: View) -> Target:
         """A retry belongs where its call waits, even if another source has taken that place since."""

@@ -178,11 +178,13 @@ class Listeners:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a request is about, once the router has resolved it: a source, the name there, and its definition."""
+    """What a request is about, once the router has resolved it: a source, the name there, its definition, and the name
+    under which clients see it (tools and prompts)."""
 
     source: Source
     name: str
     item: Item | None = None
+    shown: str = ""
 
 
 class Source(Protocol):

@@ -133,7 +133,7 @@ class View:
         if name in table or (owner is not None and owner is not mount.source and self._offers(kind, owner, name)):
             self.hidden.append((mount.source.name, name))
             return None
-        target = table[name] = Target(mount.source, item.name, item)
+        target = table[name] = Target(mount.source, item.name, item, name)
         self._members[kind].append((name, raw if name == item.name else renamed(raw, name)))
         if kind == "tools" and b'"visibility"' in raw and for_apps(item.value):
             self.apps.add(name)

@@ -22,6 +22,7 @@ from rune.config.model import (
     SOURCE_NAME,
     AuthTable,
     Config,
+    PluginTable,
     ProfileTable,
     ServerTable,
     Size,
@@ -33,7 +34,7 @@ from rune.errors import ConfigError
 
 T = TypeVar("T", bound=msgspec.Struct)
 
-_TABLES: Final = ("server", "sources", "profiles")
+_TABLES: Final = ("server", "sources", "profiles", "plugins")
 _WHERE: Final = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<path>[^`]*)`)?$", re.DOTALL)
 _TOML_ERROR: Final = re.compile(r"(.*) \(at line (\d+), column (\d+)\)", re.DOTALL)
 _AT_THE_END: Final = " (at end of document)"
@@ -126,14 +127,23 @@ def read_toml(path: Path, environ: Mapping[str, str], text: str | None = None) -
     entries = document.table(("sources",), document.value.get("sources", {}))
     sources = (_toml_source(document, name, value) for name, value in entries.items())
     profiles = document.table(("profiles",), document.value.get("profiles", {}))
+    plugins = _plugins(document, document.value.get("plugins", []))
     return Config(
         server,
         tuple(source for source in sources if source is not None),
         {name: _profile(document, name, value) for name, value in profiles.items()},
         path,
         (path,),
-        {key: document.origin("server", key) for key in ServerTable.__struct_fields__},
+        {key: document.origin("server", key) for key in ServerTable.__struct_fields__}
+        | {f"plugins.{index}": document.origin("plugins", index) for index in range(len(plugins))},
+        plugins,
     )
+
+
+def _plugins(document: Document, entries: Any) -> tuple[PluginTable, ...]:
+    if not isinstance(entries, list):
+        raise document.error(("plugins",), "plugins must be tables: [[plugins]]")
+    return tuple(document.read(("plugins", index), entry, PluginTable) for index, entry in enumerate(entries))
 
 
 def _profile(document: Document, name: str, value: Any) -> ProfileTable:

@@ -112,6 +112,43 @@ class AuthTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         return None
 
 
+Mode: TypeAlias = Literal[
+    "sequential", "enforce", "enforce_ignore_error", "transform", "permissive", "audit", "concurrent",
+    "fire_and_forget", "disabled",
+]  # fmt: skip
+
+
+class ConditionTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One of the `conditions` of a plugin: globs. All that are given must match."""
+
+    server_ids: Annotated[Texts, Meta(description="names of sources")] = ()
+    tools: Annotated[Texts, Meta(description="names of tools, as clients see them")] = ()
+    prompts: Annotated[Texts, Meta(description="names of prompts, as clients see them")] = ()
+    resources: Annotated[Texts, Meta(description="URIs")] = ()
+    user_patterns: Annotated[Texts, Meta(description="subjects of callers")] = ()
+
+
+class PluginTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[[plugins]]`: something that sees requests on their way down and results on their way up."""
+
+    use: Annotated[str, Meta(description="a built-in plugin, an entry point of `rune.plugins`, or module.Class")]
+    name: Annotated[Name | None, Meta(description="what it is called in logs and errors; as `use` when not given")] = (
+        None
+    )
+    mode: Annotated[Mode, Meta(description="what it may do, and how it runs")] = "sequential"
+    priority: Annotated[int, Meta(description="lower runs first")] = 100
+    hooks: Annotated[Texts, Meta(description="the hooks it gets; all that it has when not given")] = ()
+    conditions: Annotated[
+        tuple[ConditionTable, ...], Meta(description="when it runs: if one of them holds; always when not given")
+    ] = ()
+    on_error: Annotated[
+        Literal["fail", "ignore", "disable"], Meta(description="what follows when it raises or is late")
+    ] = "fail"
+    deadline: Annotated[Seconds, Meta(description="seconds that one hook may take")] = 5.0
+    max_content_size: Annotated[Size, Meta(description="largest payload that it gets")] = Size(10 * 2**20)
+    config: Annotated[dict[str, Any], Meta(description="for the plugin itself")] = {}
+
+
 class SourceTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[sources.NAME]`: one thing that offers tools. Exactly one of `url`, `command`, `python` says what it is."""
 
@@ -218,3 +255,4 @@ class Config:
     path: Path | None = None
     files: tuple[Path, ...] = ()
     lines: dict[str, str] = field(default_factory=dict)
+    plugins: tuple[PluginTable, ...] = ()

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from rune.errors import ConfigError
 from rune.kernels.pii import KINDS
 from rune.native import Implementation, Wanted, make_pii
+from rune.plugin import PluginConfig
+from rune.plugins.texts import TextPlugin
 
 REDACTION: Final = "[REDACTED]"
 
@@ -38,4 +41,24 @@ class PiiFilter:
         return f"PiiFilter(implementation={self.implementation!r})"
 
 
-__all__ = ["KINDS", "REDACTION", "PiiFilter"]
+class PiiFilterPlugin(TextPlugin):
+    """`pii_filter`: masks personal data in every text that passes. Config: `kinds`, `redaction`, `implementation`.
+
+    Raises:
+        ConfigError: for an unknown kind or key.
+    """
+
+    def __init__(self, config: PluginConfig) -> None:
+        super().__init__(config)
+        unknown = config.config.keys() - {"kinds", "redaction", "implementation"}
+        if unknown:
+            raise ConfigError(f"unknown key {sorted(unknown)[0]}", hint="known keys: kinds, redaction, implementation")
+        pii = PiiFilter(**config.config)
+        self.implementation = pii.implementation
+        self._mask = pii.mask
+
+    def text(self, text: str) -> str:
+        return self._mask(text)
+
+
+__all__ = ["KINDS", "REDACTION", "PiiFilter", "PiiFilterPlugin"]

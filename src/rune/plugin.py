@@ -1,0 +1,308 @@
+"""What a plugin is: its config, what it is shown, what it may answer. Names are those that plugin authors know.
+
+A plugin is a class derived from `Plugin` with async methods named after the hooks. Mode, order, deadline, conditions
+and error policy are applied by `pipeline.py` from its own copy of the config; a plugin is never asked for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from typing import Any, ClassVar, Final, Generic, NamedTuple, TypeVar
+
+from rune.native import Implementation
+
+P = TypeVar("P")
+
+
+class Hook(NamedTuple):
+    """A moment at which plugins are asked. `fields` are those of the payload that a plugin may change."""
+
+    name: str
+    fields: tuple[str, ...]
+
+
+HOOKS: Final[Mapping[str, Hook]] = {
+    hook.name: hook
+    for hook in (
+        Hook("prompt_pre_fetch", ("args",)),
+        Hook("prompt_post_fetch", ("result",)),
+        Hook("tool_pre_invoke", ("name", "args")),
+        Hook("tool_post_invoke", ("result",)),
+        Hook("resource_pre_fetch", ("uri",)),
+        Hook("resource_post_fetch", ("content",)),
+        Hook("completion_post", ("result",)),
+        Hook("tools_post_list", ("items",)),
+        Hook("prompts_post_list", ("items",)),
+        Hook("resources_post_list", ("items",)),
+        Hook("progress_pre_send", ("message",)),
+        Hook("log_pre_send", ("data",)),
+        Hook("elicitation_pre", ("params",)),
+        Hook("elicitation_post", ("answer",)),
+        Hook("sampling_pre", ("params",)),
+        Hook("sampling_post", ("answer",)),
+    )
+}
+"""All hooks, by name."""
+
+
+class PluginMode(StrEnum):
+    """What a plugin may do and how it runs. Two vocabularies: the second name of a line is the older one."""
+
+    SEQUENTIAL = "sequential"
+    ENFORCE = "enforce"
+    ENFORCE_IGNORE_ERROR = "enforce_ignore_error"
+    TRANSFORM = "transform"
+    PERMISSIVE = "permissive"
+    AUDIT = "audit"
+    CONCURRENT = "concurrent"
+    FIRE_AND_FORGET = "fire_and_forget"
+    DISABLED = "disabled"
+
+    @property
+    def blocks(self) -> bool:
+        """Whether it may refuse what it sees."""
+        return self in (self.SEQUENTIAL, self.ENFORCE, self.ENFORCE_IGNORE_ERROR, self.CONCURRENT)
+
+    @property
+    def changes(self) -> bool:
+        """Whether it may change what it sees."""
+        return self in (self.SEQUENTIAL, self.ENFORCE, self.ENFORCE_IGNORE_ERROR, self.TRANSFORM, self.PERMISSIVE)
+
+
+class OnError(StrEnum):
+    """What becomes of a request when a plugin raises, is late, or is given more than it takes."""
+
+    FAIL = "fail"
+    IGNORE = "ignore"
+    DISABLE = "disable"
+
+
+@dataclass(frozen=True, slots=True)
+class PluginCondition:
+    """When a plugin runs. All that is given must match; a payload without the value matches."""
+
+    server_ids: tuple[str, ...] = ()
+    tenant_ids: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
+    prompts: tuple[str, ...] = ()
+    resources: tuple[str, ...] = ()
+    user_patterns: tuple[str, ...] = ()
+    content_types: tuple[str, ...] = ()
+
+    def holds(self, facts: Mapping[str, str | None]) -> bool:
+        """`facts` has a value for each of the fields that is known."""
+        for name in self.__slots__:
+            wanted, value = getattr(self, name), facts.get(name)
+            if wanted and value is not None and not any(fnmatchcase(value, glob) for glob in wanted):
+                return False
+        return True
+
+
+@dataclass(frozen=True)
+class PluginConfig:
+    """One plugin as it is configured. `deadline` in seconds, `max_content_size` in bytes of JSON."""
+
+    name: str
+    kind: str = ""
+    description: str = ""
+    author: str = ""
+    version: str = ""
+    namespace: str = ""
+    tags: tuple[str, ...] = ()
+    hooks: tuple[str, ...] = ()
+    mode: PluginMode = PluginMode.SEQUENTIAL
+    on_error: OnError = OnError.FAIL
+    priority: int = 100
+    conditions: tuple[PluginCondition, ...] = ()
+    deadline: float = 5.0
+    max_content_size: int = 10 * 1024 * 1024
+    config: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mode", PluginMode(self.mode))
+        object.__setattr__(self, "on_error", OnError(self.on_error))
+
+    def model_dump(self) -> dict[str, Any]:
+        """As plain values, for native halves of plugins."""
+        return asdict(self)
+
+
+@dataclass(slots=True)
+class PluginViolation:
+    """Why something is refused. `reason` is what the client is told; `description` and `details` go to the log."""
+
+    reason: str
+    description: str = ""
+    code: str = ""
+    details: dict[str, Any] = field(default_factory=dict)
+    mcp_error_code: int | None = None
+
+
+@dataclass(slots=True)
+class PluginResult(Generic[P]):
+    """What a hook answers. Without anything in it: go on, nothing has changed."""
+
+    continue_processing: bool = True
+    modified_payload: P | None = None
+    violation: PluginViolation | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class GlobalContext:
+    """What all plugins see of one request. `state` is shared by them."""
+
+    request_id: str = ""
+    user: str | None = None
+    tenant_id: str | None = None
+    server_id: str | None = None
+    content_type: str | None = None
+    state: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class PluginContext:
+    """What one plugin sees of one request: `state` is its own, kept from its first hook to its last."""
+
+    global_context: GlobalContext
+    state: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+# --- payloads: each plugin gets one of its own, and may do with it what it likes -------------------------------------
+
+
+@dataclass(slots=True)
+class ToolPreInvokePayload:
+    """A tool is about to be called, under the name that clients see."""
+
+    name: str
+    args: dict[str, Any]
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class ToolPostInvokePayload:
+    """What a tool has answered: a CallToolResult as Python values."""
+
+    name: str
+    result: Any
+
+
+@dataclass(slots=True)
+class PromptPrehookPayload:
+    """A prompt is about to be fetched."""
+
+    prompt_id: str
+    args: dict[str, str]
+
+
+@dataclass(slots=True)
+class PromptPosthookPayload:
+    """A prompt, filled in: a GetPromptResult."""
+
+    prompt_id: str
+    result: Any
+
+
+@dataclass(slots=True)
+class ResourcePreFetchPayload:
+    """A resource is about to be read."""
+
+    uri: str
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class ResourcePostFetchPayload:
+    """What a resource holds: the `contents` of a ReadResourceResult."""
+
+    uri: str
+    content: Any
+
+
+@dataclass(slots=True)
+class CompletionPayload:
+    """Suggestions for an argument: a CompleteResult."""
+
+    result: Any
+
+
+@dataclass(slots=True)
+class ListPayload:
+    """One page of a list: the definitions of tools, prompts, resources or resource templates (`method` says which)."""
+
+    method: str
+    items: list[dict[str, Any]]
+
+
+@dataclass(slots=True)
+class ProgressPayload:
+    """A call says how far it is; chunks of a streamed result come this way too."""
+
+    name: str
+    message: str | None
+    progress: float = 0
+    total: float | None = None
+
+
+@dataclass(slots=True)
+class LogPayload:
+    """A call says something to the log of its client."""
+
+    name: str
+    data: Any
+    level: str = "info"
+    logger: str | None = None
+
+
+@dataclass(slots=True)
+class QuestionPayload:
+    """A question to the user or the client (ElicitRequest, CreateMessageRequest): its `params`."""
+
+    name: str
+    params: dict[str, Any]
+
+
+@dataclass(slots=True)
+class AnswerPayload:
+    """What came back: an ElicitResult or a CreateMessageResult."""
+
+    name: str
+    answer: dict[str, Any]
+
+
+class Plugin:
+    """Base of all plugins. Hooks that a class does not have cost nothing.
+
+    `implementation` says what its inner loop is made of: "rust" or "python".
+    """
+
+    implementation: Implementation = "python"
+    hooks: ClassVar[Sequence[str]] = ()
+
+    def __init__(self, config: PluginConfig) -> None:
+        self.config = config
+
+    @property
+    def name(self) -> str:
+        """Its name in the config."""
+        return self.config.name
+
+    async def initialize(self) -> None:
+        """Called once before its first hook."""
+
+    async def shutdown(self) -> None:
+        """Called once after its last hook."""
+
+
+PromptPrehookResult = PluginResult[PromptPrehookPayload]
+PromptPosthookResult = PluginResult[PromptPosthookPayload]
+ToolPreInvokeResult = PluginResult[ToolPreInvokePayload]
+ToolPostInvokeResult = PluginResult[ToolPostInvokePayload]
+ResourcePreFetchResult = PluginResult[ResourcePreFetchPayload]
+ResourcePostFetchResult = PluginResult[ResourcePostFetchPayload]

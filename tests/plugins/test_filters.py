@@ -1,0 +1,99 @@
+"""The filters that go through every text: what they change, what they leave, and that nothing else is touched."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rune.errors import ConfigError
+from rune.plugin import (
+    GlobalContext,
+    ListPayload,
+    PluginConfig,
+    PluginContext,
+    ToolPostInvokePayload,
+    ToolPreInvokePayload,
+)
+from rune.plugins.deny import DenyList
+from rune.plugins.regex import RegexFilter
+from rune.plugins.texts import UNTOUCHED, mapped
+
+CONTEXT = PluginContext(GlobalContext())
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+def regex(*words):
+    entries = [dict(zip(("search", "replace"), each, strict=False)) for each in words]
+    return RegexFilter(PluginConfig(name="regex_filter", config={"words": entries}))
+
+
+def deny(**config):
+    return DenyList(PluginConfig(name="deny_list", config=config))
+
+
+@given(JSON)
+def test_a_value_without_anything_to_change_is_the_very_same_object(value):
+    assert mapped(value, lambda text: text) is value
+
+
+@given(JSON)
+def test_only_texts_change_and_the_shape_stays(value):
+    shout = mapped(value, lambda text: text + "!")
+    assert mapped(shout, lambda text: text[:-1]) == value
+
+
+def test_members_that_programs_read_are_left_alone():
+    block = {"type": "image", "data": "abc", "mimeType": "image/png", "alt": "abc"}
+    assert mapped(block, lambda text: "x", UNTOUCHED) == {**block, "alt": "x"}
+
+
+async def test_words_are_replaced_in_their_order():
+    plugin = regex(("b+", "c"), ("c", "d"))
+    payload = ToolPostInvokePayload(
+        "t", {"content": [{"type": "text", "text": "abbc"}], "structuredContent": {"x": ["b"]}}
+    )
+    result = await plugin.tool_post_invoke(payload, CONTEXT)
+    assert result.modified_payload.result == {
+        "content": [{"type": "text", "text": "add"}], "structuredContent": {"x": ["d"]},
+    }  # fmt: skip
+
+
+async def test_groups_may_be_used_in_a_replacement():
+    plugin = regex((r"(\w+)@(\w+)", r"\2 at \1"))
+    payload = ToolPreInvokePayload("t", {"who": "ada@home"})
+    assert (await plugin.tool_pre_invoke(payload, CONTEXT)).modified_payload.args == {"who": "home at ada"}
+
+
+@pytest.mark.parametrize("words", [[("(", "")], [("a", r"\1")], [("a",)], []])
+def test_words_that_cannot_be_are_refused_at_the_start(words):
+    with pytest.raises(ConfigError):
+        regex(*words)
+
+
+async def test_denied_words_are_found_in_any_case_and_depth():
+    plugin = deny(words=["Drop Table"])
+    for args in ({"q": "x; DROP TABLE y"}, {"deep": [{"er": "drop table"}]}):
+        result = await plugin.tool_pre_invoke(ToolPreInvokePayload("t", args), CONTEXT)
+        assert not result.continue_processing
+        assert "drop" not in result.violation.reason.lower()
+    assert (
+        await plugin.tool_pre_invoke(ToolPreInvokePayload("t", {"q": "drop the table"}), CONTEXT)
+    ).continue_processing
+
+
+async def test_denied_tools_are_neither_listed_nor_called():
+    plugin = deny(tools=["gh_delete_*"])
+    items = [{"name": "gh_delete_repo"}, {"name": "gh_search"}]
+    result = await plugin.tools_post_list(ListPayload("tools/list", items), CONTEXT)
+    assert result.modified_payload.items == [{"name": "gh_search"}]
+    assert not (await plugin.tool_pre_invoke(ToolPreInvokePayload("gh_delete_repo", {}), CONTEXT)).continue_processing
+
+
+def test_payloads_are_plain_values():
+    assert msgspec.json.encode(ToolPreInvokePayload("t", {"a": 1})) == b'{"name":"t","args":{"a":1},"headers":{}}'
