@@ -26,7 +26,7 @@ FORMER: Final = 8
 
 
 class Plugged:
-    """The pipelines of one app: that of the config of now, and a few of before. `imported` gives what `module:name` names."""
+    """The pipelines of one app: that of the config of now, and a few before it. `imported` gives what a name names."""
 
     def __init__(self, imported: Callable[[str], Any]) -> None:
         self._imported = imported
