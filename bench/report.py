@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
-from bench.contenders import MCP, SHARED
+from bench.contenders import FASTMCP, MCP, SHARED
 from bench.lines import Line
 from bench.measures import Effort, Sample
 from tests.serving import ROOT
@@ -109,7 +109,7 @@ def machine() -> dict[str, str]:
         "CPU": f"{os.cpu_count()} x {cpu_model()}",
         "system": f"{platform.system()} {platform.release()}",
         "Python": f"{platform.python_implementation()} {platform.python_version()}",
-        "packages": f"{ours}; official SDK: mcp {MCP} on the same {', '.join(SHARED)}",
+        "packages": f"{ours}; official SDK: mcp {MCP}, proxy: fastmcp {FASTMCP}, both on the same {', '.join(SHARED)}",
     }
 
 
