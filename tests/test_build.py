@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,9 @@ import msgspec
 import pytest
 
 from rune import __version__
-from rune.build import LATE, build, late, load_server
+from rune.build import LATE, auth_of, build, late, load_server, login_command
 from rune.config.files import plain_name, read_toml
-from rune.config.model import Config
+from rune.config.model import AuthTable, Config, SourceConfig
 from rune.config.targets import load
 from rune.errors import ConfigError
 from rune.gateway import Gateway
@@ -192,6 +193,32 @@ def test_a_file_finds_its_neighbours_and_they_hide_nothing_of_ours(tmp_path: Pat
         assert load_server(path, "t").name == "found"
     finally:
         sys.path[:] = before
+
+
+@pytest.mark.parametrize(
+    ("origin", "command"),
+    [
+        ("https://a.example/mcp", "rune auth login https://a.example/mcp"),
+        ("rune.toml:3", "rune auth login books"),
+        ("mcp.json:3", "rune auth login books"),
+        ("{cwd}/rune.toml:3", "rune auth login books"),
+        ("other.toml:3", "rune auth login books --config other.toml"),
+        ("/etc/rune/rune.toml:3", "rune auth login books --config /etc/rune/rune.toml"),
+    ],
+)
+def test_the_command_that_signs_in_can_be_typed_here(origin: str, command: str) -> None:
+    source = SourceConfig("books", "url", place="https://a.example/mcp", origin=origin.format(cwd=Path.cwd()))
+    assert login_command(source) == command
+
+
+def test_who_proves_what(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNE_HOME", str(tmp_path))
+    source = SourceConfig("books", "url", place="https://a.example/mcp")
+    assert type(auth_of(source)).__name__ == "Later"
+    assert type(auth_of(replace(source, auth=AuthTable()))).__name__ == "OAuth"
+    # A token in the headers is all there is.
+    assert auth_of(replace(source, headers={"AUTHORIZATION": "Bearer x"})) is None
+    assert not list(tmp_path.iterdir())
 
 
 def test_every_entry_of_the_table_can_be_loaded() -> None:

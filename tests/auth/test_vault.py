@@ -14,8 +14,9 @@ from keyring.backend import KeyringBackend
 from keyring.backends import chainer, fail, null
 
 from rune.auth import keys, locks
-from rune.auth.keys import PASSPHRASE, usable_keyring
+from rune.auth.keys import usable_keyring
 from rune.auth.vault import Account, Vault
+from rune.config.places import PASSPHRASE
 from rune.errors import ConfigError, TimedOut
 from tests.peers import apt
 

@@ -286,6 +286,10 @@ def pid(point: Point, shift: int = 0) -> Point:
 async def where() -> int:
     return os.getpid()
 
+@server.tool
+def knows(variable: str) -> str:
+    return os.environ.get(variable, "nothing")
+
 @server.tool(output_schema={"type": "object"})
 def own() -> dict:
     return {"a": 1}
@@ -356,6 +360,15 @@ async def test_a_process_takes_and_gives_what_the_signature_says(server: Server)
     with pytest.raises(ProtocolError, match="refused") as caught:
         await call(server, "refuses")
     assert (caught.value.code, caught.value.data) == (-32001, {"a": 1})
+
+
+async def test_a_process_does_not_get_the_passphrase_of_the_vault(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUNE_VAULT_PASSPHRASE", "s3cr3t")
+    monkeypatch.setenv("ANYTHING_ELSE", "is theirs")
+    assert text(await call(server, "knows", variable="RUNE_VAULT_PASSPHRASE")) == "nothing"
+    assert text(await call(server, "knows", variable="ANYTHING_ELSE")) == "is theirs"
 
 
 async def test_a_process_that_dies_or_hangs_is_replaced(server: Server) -> None:

@@ -16,11 +16,11 @@ from keyring.backend import KeyringBackend
 from keyring.backends import chainer, fail, null
 from keyring.errors import KeyringError
 
+from rune.config.places import PASSPHRASE
 from rune.errors import ConfigError
 
 Kind: TypeAlias = Literal["keyring", "passphrase", "file"]
 
-PASSPHRASE: Final = "RUNE_VAULT_PASSPHRASE"
 SERVICE: Final = "rune"
 SIZE: Final = 32
 _COST: Final = 2**15

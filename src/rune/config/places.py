@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
+
+PASSPHRASE: Final = "RUNE_VAULT_PASSPHRASE"
+"""The variable with the passphrase of the vault. No process that we start gets it."""
 
 
 def home(environ: Mapping[str, str]) -> Path:

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import msgspec
 
+from rune.config.places import PASSPHRASE
 from rune.errors import ConfigError, ProtocolError, ToolError, Unavailable
 
 HEADER: Final = struct.Struct(">I")
@@ -130,9 +131,10 @@ class Processes:
 
 
 async def _spawn() -> asyncio.subprocess.Process:
+    inherited = {name: value for name, value in os.environ.items() if name != PASSPHRASE}
     return await asyncio.create_subprocess_exec(
         sys.executable, "-m", "rune.sources.child", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(part for part in sys.path if part)},
+        env=inherited | {"PYTHONPATH": os.pathsep.join(part for part in sys.path if part)},
     )  # fmt: skip
 
 

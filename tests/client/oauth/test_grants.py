@@ -110,8 +110,9 @@ async def test_a_refusal_of_a_workload_is_told_and_not_tried_in_another_way(tmp_
     settings = AuthTable(grant="jwt_bearer", client_id="job", assertion_file=str(tmp_path / "token"))
     async with serving() as site:
         site.refusal = 400, {"error": "invalid_grant", "error_description": "expired-workload-token is expired"}
-        with pytest.raises(NeedsAuth, match=r"gave no token: invalid_grant \(… is expired\)"):
+        with pytest.raises(NeedsAuth, match=r"gave no token: invalid_grant \(… is expired\)") as raised:
             await reach(site, oauth(site, tmp_path, settings, person=False)).__aenter__()
+        assert raised.value.hint == "check auth of this source in the config"
         assert len(site.forms) == 1
 
 

@@ -102,7 +102,10 @@ class Desk(NamedTuple):
         if not isinstance(error, str) or answer.status >= 500:
             return Unavailable(f"{self.web.name}: {self.issuer} answered a token request with status {answer.status}")
         told = plain(answer.value.get("error_description"), sent.values())
-        return Denied(f"{self.web.name}: {self.issuer} gave no token: {plain(error)}{told and f' ({told})'}", error)
+        hint = None if self.settings.grant == "authorization_code" else "check auth of this source in the config"
+        return Denied(
+            f"{self.web.name}: {self.issuer} gave no token: {plain(error)}{told and f' ({told})'}", error, hint=hint
+        )
 
 
 def plain(text: Any, secret: Any = ()) -> str:
