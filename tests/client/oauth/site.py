@@ -7,7 +7,7 @@ import base64
 import hashlib
 import itertools
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,7 @@ class Site:
         self.registrations: list[dict[str, Any]] = []
         self.tokens: dict[str, tuple[str, ...]] = {}
         self.refresh: set[str] = set()
+        self.register_with: Callable[[web.Request], Awaitable[web.StreamResponse]] | None = None
         self.seen: list[Mapping[str, str]] = []
         self.numbers = itertools.count(1)
         self.hold: asyncio.Event | None = None
@@ -97,6 +98,8 @@ class Site:
         return web.json_response({key: item for key, item in value.items() if item is not None})
 
     async def register(self, request: web.Request) -> web.StreamResponse:
+        if self.register_with is not None:
+            return await self.register_with(request)
         self.registrations.append(await request.json())
         return web.json_response({"client_id": f"client-{next(self.numbers)}"}, status=201)
 

@@ -80,9 +80,9 @@ async def protected_by(web: Web, url: str, challenge: Challenge) -> Protected | 
     """
     parts = urlsplit(canonical(url))
     base = f"{parts.scheme}://{parts.netloc}"
-    places = [challenge.metadata] if challenge.metadata else []
-    places += [f"{base}{PROTECTED}{parts.path}", f"{base}{PROTECTED}"]
-    answer = await _first(web, list(dict.fromkeys(places)), "resource")
+    tried = [challenge.metadata] if challenge.metadata else []
+    tried += [f"{base}{PROTECTED}{parts.path}", f"{base}{PROTECTED}"]
+    answer = await _first(web, list(dict.fromkeys(tried)), "resource")
     if answer is None:
         return None
     value = answer.value
@@ -121,7 +121,7 @@ async def issuer_of(web: Web, url: str, protected: Protected | None, known: str 
         return await _older(web, url)
     name = known if known in protected.issuers else protected.issuers[0]
     web.check(name)
-    answer = await _first(web, _places(name), "issuer")
+    answer = await _first(web, places(name), "issuer")
     if answer is None:
         raise NeedsAuth(f"{web.name}: its authorization server {name} has no metadata")
     claimed = answer.value["issuer"]
@@ -154,17 +154,18 @@ def check_pkce(issuer: Issuer) -> None:
         raise NeedsAuth(f"{issuer.name}: does not offer PKCE with S256, so a sign-in could be stolen")
 
 
-def _places(name: str) -> list[str]:
+def places(name: str) -> list[str]:
+    """Where the metadata of an issuer may be, in the order in which to look (2026-07-28, authorization)."""
     parts = urlsplit(name)
     base, path = f"{parts.scheme}://{parts.netloc}", parts.path.rstrip("/")
-    places = [f"{base}{AUTHORIZATION}{path}", f"{base}{OPENID}{path}"]
-    return [*places, f"{base}{path}{OPENID}"] if path else places
+    found = [f"{base}{AUTHORIZATION}{path}", f"{base}{OPENID}{path}"]
+    return [*found, f"{base}{path}{OPENID}"] if path else found
 
 
-async def _first(web: Web, places: list[str], key: str) -> Answer | None:
+async def _first(web: Web, tried: list[str], key: str) -> Answer | None:
     """The first document that has a key. A place that cannot be reached is an error only if no other has one."""
     problem: Unavailable | TimedOut | None = None
-    for place in places:
+    for place in tried:
         try:
             answer = await web.get(place)
         except (Unavailable, TimedOut) as error:
