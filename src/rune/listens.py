@@ -10,15 +10,15 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from rune.aio import spawn
+from rune.aio import EAGER, spawn
 from rune.errors import RuneError
 from rune.protocol import jsonrpc
 from rune.protocol.modern import ACKNOWLEDGED
 from rune.request import Emit, Note, Request, Result
+from rune.server.run import begin
 from rune.source import Filter, Source, Target, note_key
 
 log = logging.getLogger("rune.gateway")
-
 
 UPDATED: Final = "notifications/resources/updated"
 ACK_WAIT: Final = 2.0
@@ -124,9 +124,9 @@ class Listen:
             self._parts.pop(gone).cancel()
         for source in sources:
             if source not in self._parts:
-                self._start(source, source.handle(self._part(source, route)))
+                self._start(source, _listening(source.handle(self._part(source, route))))
         if lasting is not None:
-            self._start(None, lasting)
+            self._start(None, spawn(lasting))
         if isinstance(self.request.emit, Wanted):
             self.request.emit.expect(len(sources))
 
@@ -144,8 +144,8 @@ class Listen:
             request.emit = Renamed(request.emit, names)
         return request
 
-    def _start(self, key: object, job: Coroutine[Any, Any, Result]) -> None:
-        self._parts[key] = task = spawn(job)
+    def _start(self, key: object, task: asyncio.Task[Result]) -> None:
+        self._parts[key] = task
         task.add_done_callback(self._over)
 
     def _over(self, part: asyncio.Task[Result]) -> None:
@@ -179,6 +179,25 @@ class Listen:
                 part.cancel()
             if parts:
                 await asyncio.wait(parts)
+
+
+def _listening(job: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
+    """A task of which the first step is done: a change that the very next frame brings must not be missed. Where Python
+    has no eager tasks the step is made in ours; no source asks in it which task it is in."""
+    if EAGER:
+        return spawn(job)
+    try:
+        result, rest = begin(job)
+    except RuneError as error:
+        return asyncio.create_task(_outcome(error))
+    return asyncio.create_task(rest if rest is not None else _outcome(result))
+
+
+async def _outcome(outcome: Result | RuneError | None) -> Result:
+    if isinstance(outcome, RuneError):
+        raise outcome
+    assert outcome is not None, "a listen ends with a result or an error"
+    return outcome
 
 
 class Listens:

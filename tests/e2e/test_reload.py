@@ -67,11 +67,13 @@ class Place:
         """A Python file whose `said` answers with a word."""
         (self.folder / f"{name}.py").write_text(TOOLS.replace("WORD", text))
 
-    def config(self, *sources: str, head: str = "") -> None:
-        """Write the config in one step, as editors do."""
+    def config(self, *sources: str, head: str = "", hurry: bool = False) -> None:
+        """Write the config in one step, as editors do; with `hurry` the gateway need not find out by itself."""
         new = self.folder / "new"
         new.write_text("\n".join([*([head] if head else ()), *sources]))
         new.replace(self.toml)
+        if hurry:
+            self.hurry()
 
     def hurry(self) -> None:
         """Do not wait for the gateway to look."""
@@ -256,7 +258,7 @@ async def test_listens_go_on_and_hear_what_is_new(place: Place, start: Any, conn
     # A call in flight at a source that is taken away still ends; its tools are gone.
     asking = await connect(url, MODERN, FORM)
     waiting = await asking.tool("two_ask")
-    place.config(python("one"))
+    place.config(python("one"), hurry=True)
     await listen.next("notifications/tools/list_changed")
     with pytest.raises(Refused) as refused:
         await modern.tool("two_said")
@@ -267,7 +269,7 @@ async def test_listens_go_on_and_hear_what_is_new(place: Place, start: Any, conn
         await asking.tool("two_ask")
     # What is not different is not announced.
     before = len(listen.frames)
-    place.config(python("one"), head='[server]\nname = "house"')
+    place.config(python("one"), head='[server]\nname = "house"', hurry=True)
     await place.loaded(3)
     assert await modern.text("one_said") == "one"
     result = await modern.tool("one_said")
@@ -291,7 +293,9 @@ async def test_profiles_come_change_and_go(place: Place, start: Any, connect: An
         await listens[-1].next("notifications/subscriptions/acknowledged")
     await old.hear()
     waiting = await part.tool("one_ask")
-    place.config(python("one"), '[profiles.part]\ntools = ["one_pid", "one_ask"]\n[profiles.new]\ntools = ["*"]')
+    place.config(
+        python("one"), '[profiles.part]\ntools = ["one_pid", "one_ask"]\n[profiles.new]\ntools = ["*"]', hurry=True
+    )
     await listens[1].next("notifications/tools/list_changed")
     await old.heard("notifications/tools/list_changed")
     assert await names(part) == await names(old) == {"one_pid", "one_ask"}
@@ -302,7 +306,7 @@ async def test_profiles_come_change_and_go(place: Place, start: Any, connect: An
     assert await retry(part, "one_ask", waiting, {"value": "x"}) == "one x"
     # What only a profile shows is no news for the whole.
     assert [frame["method"] for frame in listens[0].frames] == ["notifications/subscriptions/acknowledged"]
-    place.config(python("one"))
+    place.config(python("one"), hurry=True)
     await place.loaded(2)
     assert (await listens[1].result())["resultType"] == "complete"
     for client in (part, old):
@@ -329,7 +333,7 @@ async def test_every_wire_hears_of_it(place: Place, start: Any) -> None:
             await client.text("one_said")
         listen = await clients[0].open("subscriptions/listen", {"notifications": {"toolsListChanged": True}})
         await listen.next("notifications/subscriptions/acknowledged")
-        place.config(python("one"), python("two"))
+        place.config(python("one"), python("two"), hurry=True)
         await listen.next("notifications/tools/list_changed")
         for client in clients[1:]:
             await client.heard("notifications/tools/list_changed")
@@ -366,8 +370,7 @@ async def test_a_bad_config_changes_nothing_and_says_why(place: Place, start: An
     listen = await client.open("subscriptions/listen", {"notifications": {"toolsListChanged": True}})
     await listen.next("notifications/subscriptions/acknowledged")
     for text, said in BAD:
-        place.config(text)
-        place.hurry()
+        place.config(text, hurry=True)
         await place.told(said)
         assert await client.text("one_said") == "one"
     place.toml.unlink()
@@ -407,7 +410,7 @@ async def test_keys_that_are_fixed_are_named(place: Place, start: Any, connect: 
     url = start()
     client = await connect(url, MODERN)
     head = f'[server]\nport = 1\nhost = "::1"\nstore = "sqlite:{place.folder}/x.db"\ninstructions = "new ones"'
-    place.config(python("one"), head=head)
+    place.config(python("one"), head=head, hurry=True)
     await place.loaded()
     assert place.rig is not None
     for line, key in ((2, "port"), (3, "host"), (4, "store")):
