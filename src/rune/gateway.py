@@ -145,6 +145,8 @@ class Gateway:
             RuneError: a source cannot be started; nothing has changed then.
         """
         await self._start(old.sources)
+        for gateway, former in self._pairs(old):
+            gateway.router.follow(former.router)
         try:
             await self._look_around()
         except BaseException:

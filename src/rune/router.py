@@ -50,6 +50,7 @@ class Router:
         self._profile = profile
         self._purpose = "cursor" if profile is None else f"cursor/{profile.name}"
         self._views: dict[str, View] = {}
+        self._former: dict[str, View] = {}
         self._looks: dict[str, Look] = {}
         self._missing: dict[str, set[str]] = {}
         self._private = False
@@ -61,6 +62,10 @@ class Router:
         for view in self._views.values():
             view.expires = 0.0
             view.doubtful.add(source)
+
+    def follow(self, former: Router) -> None:
+        """Names stay with who has them, also over a reload."""
+        self._former = dict(former._views)
 
     def _key(self, request: Request) -> str:
         return request.caller.subject if self._private else ""
@@ -127,7 +132,7 @@ class Router:
         key = self._key(request)
         view = self._views.get(key)
         if view is None or any(old is not new for old, new in zip(view.catalogs, catalogs, strict=True)):
-            view = self._view(catalogs, view)
+            view = self._view(catalogs, view or self._former.pop(key, None))
             for hidden in view.hidden:
                 log.warning("%s: %s is hidden, another source already offers that name", *hidden)
             if len(self._views) >= 1024:

@@ -185,7 +185,7 @@ class View:
         """The kinds of things (tools, prompts, resources) of which another view has others."""
         if other is None:
             return set(KINDS)
-        kinds = {members for members, items in self._members.items() if items != other._members[members]}
+        kinds = {members for members, items in self._members.items() if items != other._members.get(members)}
         return {kind for kind in KINDS if kind in kinds} | ({"resources"} if "resourceTemplates" in kinds else set())
 
     def _encode(self, members: str, start: int) -> Result:

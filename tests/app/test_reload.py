@@ -67,6 +67,20 @@ async def test_what_both_have_is_handed_over_and_the_rest_is_left() -> None:
     assert len(kept.listeners) == len(new.listeners) == 0
 
 
+async def test_a_name_stays_with_who_has_it() -> None:
+    late, early = Held("late"), Held("early", "same")
+    async with Gateway([Mount(late), Mount(early)]) as first:
+        await first.handle(ask("tools/list"))
+        late.offers = Catalog(tools=(item("same", title="late"),))
+        first.router.changed(late)
+        second, third = Gateway(first.mounts), Gateway(first.mounts)
+        for newer, older in ((second, first), (third, second)):
+            await newer.succeed(older)
+            (tool,) = (await newer.handle(ask("tools/list"))).value["tools"]
+            assert "title" not in tool
+        await third.__aexit__()
+
+
 async def test_a_source_that_does_not_start_changes_nothing() -> None:
     class Broken(Held):
         async def __aenter__(self) -> Broken:
