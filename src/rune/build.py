@@ -258,7 +258,7 @@ def _make(source: SourceConfig, parking: Parking, kept: Path | None) -> Source:
 
 def _sign_ins(source: SourceConfig) -> object:
     """As whom the operator is signed in there: the catalog of one sign-in is not that of the next."""
-    if source.kind != "url" or not places.vault(os.environ).exists():
+    if source.kind != "url" or not places.has_vault(os.environ):
         return None
     with suppress(ConfigError):
         # Whatever is wrong with the vault is said by whoever needs a token.
@@ -283,7 +283,7 @@ def auth_of(source: SourceConfig) -> Auth | None:
         return None
     if source.auth is not None:
         return oauth_of(source)
-    later: Auth = late("later")(lambda: oauth_of(source), places.vault(os.environ).exists)
+    later: Auth = late("later")(lambda: oauth_of(source), lambda: places.has_vault(os.environ))
     return later
 
 

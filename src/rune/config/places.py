@@ -6,18 +6,39 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from rune.errors import ConfigError
+
 PASSPHRASE: Final = "RUNE_VAULT_PASSPHRASE"
 """The variable with the passphrase of the vault. No process that we start gets it."""
 
 
 def home(environ: Mapping[str, str]) -> Path:
-    """The folder: RUNE_HOME, else `rune` under XDG_DATA_HOME or ~/.local/share. It may not exist yet."""
-    chosen = environ.get("RUNE_HOME")
-    if chosen:
-        return Path(chosen).expanduser()
-    return Path(environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "rune"
+    """The folder: RUNE_HOME, else `rune` under XDG_DATA_HOME or ~/.local/share. It may not exist yet.
+
+    Raises:
+        ConfigError: this user has no home, as in some containers.
+    """
+    try:
+        chosen = environ.get("RUNE_HOME")
+        if chosen:
+            return Path(chosen).expanduser()
+        return Path(environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "rune"
+    except RuntimeError:
+        raise ConfigError("this user has no home to keep anything in", hint="name a folder in RUNE_HOME") from None
 
 
 def vault(environ: Mapping[str, str]) -> Path:
-    """The file with the secrets."""
+    """The file with the secrets.
+
+    Raises:
+        ConfigError: see `home`.
+    """
     return home(environ) / "vault"
+
+
+def has_vault(environ: Mapping[str, str]) -> bool:
+    """Whether anything has ever been kept there."""
+    try:
+        return vault(environ).exists()
+    except (ConfigError, OSError):
+        return False

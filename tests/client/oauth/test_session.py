@@ -11,13 +11,18 @@ import msgspec
 import pytest
 
 from rune.auth.vault import Account, Vault
+from rune.client.client import Connection
+from rune.client.http import endpoint
 from rune.client.oauth.discovery import canonical
+from rune.client.oauth.later import Later
 from rune.client.oauth.session import OAuth, revoke
 from rune.client.oauth.tokens import Credential, read
 from rune.config.model import AuthTable
-from rune.errors import NeedsAuth, Unavailable
+from rune.errors import ConfigError, NeedsAuth, Unavailable
 from tests.client.fakes import call
 from tests.client.oauth.site import SECRET, Site, oauth, reach, serving
+from tests.client.web import modern
+from tests.client.web import serving as open_to_all
 
 DEADLINE = 30.0
 
@@ -374,6 +379,33 @@ async def test_a_registration_for_another_port_is_made_anew(tmp_path):
         )
         await oauth(site, tmp_path).sign_in()
         assert len(site.registrations) == 2
+
+
+async def test_a_registration_that_is_not_known_any_more_is_forgotten(tmp_path):
+    async with serving() as site:
+        async with reach(site, oauth(site, tmp_path)):
+            pass
+        site.refusal = 401, {"error": "invalid_client"}
+        with pytest.raises(NeedsAuth, match="gave no token: invalid_client"):
+            await oauth(site, tmp_path).sign_in()
+        site.refusal = None
+        await oauth(site, tmp_path).sign_in()
+        assert len(site.registrations) == 2
+
+
+async def test_a_vault_that_does_not_open_harms_no_server_that_wants_nothing(tmp_path, caplog):
+    (tmp_path / "vault").write_bytes(b"nothing that anybody could open")
+
+    def later(site: Site) -> Later:
+        return Later(lambda: oauth(site, tmp_path, person=False), lambda: True)
+
+    async with open_to_all(modern()) as plain:
+        async with Connection(endpoint("plain", plain.url, auth=later(plain))) as peer:
+            await peer.handle(call())
+        assert "is no vault of this version" in caplog.text
+    async with serving() as site:
+        with pytest.raises(ConfigError, match="is no vault of this version"):
+            await Connection(endpoint("guarded", site.url, auth=later(site))).__aenter__()
 
 
 async def test_a_server_that_wants_no_sign_in_says_so(tmp_path):

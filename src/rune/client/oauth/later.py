@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Final
 
 from rune.client.calls import Auth
+from rune.errors import ConfigError
+
+log = logging.getLogger("rune.client")
 
 _NOTHING: Final[Mapping[str, str]] = {}
 
@@ -17,6 +21,7 @@ class Later:
         self._make = make
         self._there = there
         self._asked = False
+        self._wanted = False
         self._auth: Auth | None = None
 
     def now(self, method: str, url: str) -> Mapping[str, str] | None:
@@ -29,9 +34,20 @@ class Later:
             self._asked = True
             if self._there():
                 self._auth = self._make()
-        return _NOTHING if self._auth is None else await self._auth.headers(method, url)
+        if self._auth is None:
+            return _NOTHING
+        try:
+            return await self._auth.headers(method, url)
+        except ConfigError as error:
+            if self._wanted:
+                raise
+            # A vault that does not open here is no reason to fail at a server that may want nothing from it.
+            log.warning("%s", error)
+            self._auth = None
+            return _NOTHING
 
     async def refused(self, proof: Mapping[str, str], status: int, headers: Mapping[str, str]) -> bool:
+        self._wanted = True
         if self._auth is None:
             self._auth = self._make()
         return await self._auth.refused(proof, status, headers)

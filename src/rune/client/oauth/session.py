@@ -222,7 +222,7 @@ class OAuth:
                 async with visiting(_port(known)) as visit:
                     client = await self._client(web, issuer, known, visit)
                     desk = Desk(web, issuer.name, issuer.needs("token"), client, self._settings, prover)
-                    tokens = await by_person(desk, issuer, asked, visit)
+                    tokens = await self._by_person(desk, issuer, asked, visit)
         missing = [scope for scope in needed if scope not in tokens.scopes]
         if missing:
             raise NeedsAuth(f"{self.name}: {issuer.name} did not grant {' '.join(missing)}", hint="ask who runs it")
@@ -233,6 +233,15 @@ class OAuth:
         self._prover = prover
         await self._keep(credential)
         return credential
+
+    async def _by_person(self, desk: Desk, issuer: Issuer, asked: tuple[str, ...], visit: Visit) -> Tokens:
+        """Somebody signs in; a registration that is not known there any more is forgotten for the next try."""
+        try:
+            return await by_person(desk, issuer, asked, visit)
+        except Denied as denied:
+            if denied.error == "invalid_client":
+                await asyncio.to_thread(self._vault.forget, self._account(issuer.name))
+            raise
 
     def _check(self, issuer: Issuer, entries: Mapping[str, Credential]) -> None:
         """A client that the config names belongs to one issuer: another one must not get its secret."""
