@@ -115,7 +115,8 @@ def test_sources_of_every_kind(tmp_path: Path) -> None:
     ("text", "line", "message", "hint"),
     [
         ('[server]\n\nhots = "x"', 3, 'unknown key "hots" in [server]', 'did you mean "host"?'),
-        ("[plugin]\n", 1, 'unknown key "plugin"', "known keys: server, sources"),
+        ("[plugin]\n", 1, 'unknown key "plugin"', 'did you mean "plugins"?'),
+        ("[x]\n", 1, 'unknown key "x"', "known keys: server, sources"),
         ("[source.a]\n", 1, 'unknown key "source"', 'did you mean "sources"?'),
         (
             '[sources.a]\nurl = "http://a"\nprefx = ""',
