@@ -13,6 +13,7 @@ from rune.client.client import Connection
 from rune.client.http import endpoint
 from rune.errors import NeedsAuth, NotFound, ProtocolError, TimedOut, Unavailable
 from rune.net import Limits
+from rune.source import Item, Target
 from tests.client.fakes import DISCOVERED, Notes, ask, call
 from tests.client.web import event, events, legacy, modern, refusal, result, serving
 
@@ -159,6 +160,23 @@ async def tools(site, request, message):
     return result(message, {"resultType": "complete", "content": []})
 
 
+async def test_mirrored_headers_come_from_the_definition_that_the_client_has_seen():
+    """Also on a connection that has never read the list; what nobody here knows passes as it came."""
+    async with serving(modern(tools)) as site, reach(site) as peer:
+        request = call("shown as this", {"region": "eu"})
+        request.target = Target(None, "größe", Item("größe", json.dumps(TOOL).encode()))
+        request.headers = {b"mcp-param-region": b"forged", b"mcp-param-tenant": b"=?base64?w6Q=?=", b"host": b"x"}
+        await bounded(peer.handle(request))
+        headers, message = site.heard[-1]
+        assert message["params"]["name"] == "größe"
+        assert headers["mcp-name"] == "=?base64?Z3LDtsOfZQ==?="
+        assert headers["mcp-param-region"] == "eu"
+        assert headers["mcp-param-tenant"] == "=?base64?w6Q=?="
+        assert headers["host"] != "x"
+        await bounded(peer.handle(call("plain", {})))
+        assert not any(name.startswith("mcp-param-") for name in site.heard[-1][0])
+
+
 async def test_what_the_body_says_is_mirrored_in_headers():
     async with serving(modern(tools)) as site, reach(site) as peer:
         listed = (await bounded(peer.handle(ask("tools/list")))).value
@@ -176,6 +194,8 @@ async def test_what_the_body_says_is_mirrored_in_headers():
         assert "mcp-session-id" not in headers
         await bounded(peer.handle(call("größe", {"region": None})))
         assert "mcp-param-region" not in site.heard[-1][0]
+        await bounded(peer.handle(call("größe", {"region": "us"})))
+        assert site.heard[-1][0]["mcp-param-region"] == "us", "what one call has said is not said for the next one"
         await bounded(peer.handle(ask("resources/read", {"uri": "x:1"})))
         assert site.heard[-1][0]["mcp-name"] == "x:1"
 

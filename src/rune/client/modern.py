@@ -15,6 +15,7 @@ from rune.protocol.modern import (
     CAPABILITIES_KEY,
     CLIENT_KEY,
     LOG_LEVEL_KEY,
+    PARAM_HEADER,
     SUBSCRIPTION_KEY,
     VERSION_KEY,
     ParamHeader,
@@ -101,21 +102,31 @@ class Modern:
 
     def _mirrored(self, request: Request, call: Call) -> Mapping[str, str]:
         """Without mirrored arguments it is the very same object for all calls of a name: the wire keeps it encoded."""
+        params = self._params(request, call) if call.method == "tools/call" else None
         kept = self._headers.get((call.method, call.key))
-        if kept is not None:
-            return kept
-        headers = {"MCP-Protocol-Version": MODERN, "Mcp-Method": call.method}
-        if call.key is not None:
-            headers["Mcp-Name"] = encode_header(call.key).decode()
-            wanted = self._param_headers.get(call.key) if call.method == "tools/call" else None
-            if wanted:
-                for name, value in mirrored(wanted, request.params.get("arguments")).items():
-                    headers[name.decode()] = encode_header(value).decode()
-                return headers
-        if len(self._headers) >= MAX_KEPT:
-            self._headers.clear()
-        self._headers[call.method, call.key] = headers
-        return headers
+        if kept is None:
+            kept = {"MCP-Protocol-Version": MODERN, "Mcp-Method": call.method}
+            if call.key is not None:
+                kept["Mcp-Name"] = encode_header(call.key).decode()
+            if len(self._headers) >= MAX_KEPT:
+                self._headers.clear()
+            self._headers[call.method, call.key] = kept
+        return {**kept, **params} if params else kept
+
+    def _params(self, request: Request, call: Call) -> dict[str, str] | None:
+        """Mcp-Param-*: those that the tool wants are made from the arguments that go out, and those that nobody here
+        knows pass as they came (2026-07-28, Streamable HTTP: intermediaries)."""
+        item = None if request.target is None else request.target.item
+        wanted = self._param_headers.get(call.key or "", ()) if item is None else item.headers
+        headers = request.headers or {}
+        came = [name for name in headers if name[: len(PARAM_HEADER)] == PARAM_HEADER]
+        if not wanted and not came:
+            return None
+        known = {entry.header for entry in wanted}
+        found = {name.decode("latin-1"): headers[name].decode("latin-1") for name in came if name not in known}
+        for name, text in mirrored(wanted, request.params.get("arguments")).items():
+            found[name.decode()] = encode_header(text).decode()
+        return found
 
     def _result(self, request: Request, raw: bytes, top: jsonrpc.Top) -> Result:
         if top.kind == "input_required":
