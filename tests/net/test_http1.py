@@ -296,6 +296,21 @@ async def test_what_follows_an_answer_is_never_taken_for_the_next(more, together
         assert wire.lost and not wire.connection.usable
 
 
+async def test_who_gives_up_in_the_turn_in_which_the_answer_comes_ends_nobody_elses_exchange():
+    wire = Wire()
+    first = wire.ask()
+    first.cancel()
+    wire.feed([answer(b"one")])
+    second = wire.ask()
+    wire.connection.abandon(first)
+    wire.feed([answer(b"two")])
+    assert (await read(second))[1] == b"two"
+    third = wire.ask()
+    third.cancel()
+    wire.connection.abandon(third)
+    assert wire.pipe.aborted and wire.connection.lost
+
+
 async def test_an_answer_to_no_request_ends_the_connection():
     wire = Wire()
     wire.feed([answer(b"poison")])

@@ -84,8 +84,7 @@ class Reloader:
         """Read the config and do as it says; False when it is no good, and the log says why."""
         config: Config | None = None
         try:
-            # Not on the loop: secrets may come from a keyring that takes its time.
-            config = await asyncio.to_thread(self._load)
+            config = self._load()
             gateway = await self._house.construct(config)
             gateway.expect_another()
             left = await gateway.succeed(self._house.gateway)
@@ -104,8 +103,7 @@ class Reloader:
         self._say(former, config, old, gateway)
         for source, life in left.items():
             self._leaving[asyncio.create_task(self._end(source, life))] = life
-        # Plugins may hide or change what is listed, each in its way.
-        await gateway.announce(old, all=config.plugins != former.plugins)
+        await gateway.announce(old)
         del old, former, left
         # A server lets the collector look seldom.
         gc.collect()

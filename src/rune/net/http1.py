@@ -114,6 +114,12 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
         self._leave()
 
+    def abandon(self, answer: asyncio.Future[Response]) -> None:
+        """Whoever waited for this answer has gone. In the same turn it may have come, and somebody else may wait for
+        the next one here by now."""
+        if self._future is answer:
+            self.drop()
+
     def cut(self, why: str) -> None:
         """End it at once, and tell the one who waits why."""
         if self.busy:

@@ -173,7 +173,7 @@ class Outlet:
     def _abandon(connection: Connection, answer: asyncio.Future[Response]) -> None:
         """Whoever waited has been cancelled, perhaps in the very moment in which the answer came."""
         if answer.cancelled():
-            connection.drop()
+            connection.abandon(answer)
         elif answer.exception() is None:
             answer.result().close()
 
