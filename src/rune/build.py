@@ -86,12 +86,21 @@ class House:
         identity = _identity(config.server, [self._names.get(mount.source) for mount in mounts])
 
         pipeline = await self._plugged.pipeline(config)
+        checked = [
+            mount.source
+            for mount, source in zip(mounts, config.sources, strict=True)
+            if source.kind != "python" and (config.server.validate if source.validate is None else source.validate)
+        ]
+        arguments = late("arguments")(checked) if checked else None
 
         def gateway(profile: Profile | None) -> Gateway:
             page_size = config.server.page_size
             made = Gateway(
                 mounts, identity=identity, seal=self._seal, tasks=self.tasks, page_size=page_size, profile=profile
             )
+            if arguments is not None:
+                # Below the plugins: what counts is what the source gets.
+                made.wrap(arguments.around)
             if pipeline is not None:
                 made.plug(pipeline)
             made.parking = self.parking
@@ -102,13 +111,6 @@ class House:
             name: gateway(Profile(name, table.tools, table.prompts, table.resources))
             for name, table in config.profiles.items()
         }
-        checked = [
-            mount.source
-            for mount, source in zip(mounts, config.sources, strict=True)
-            if source.kind != "python" and (config.server.validate if source.validate is None else source.validate)
-        ]
-        if checked:
-            whole.wrap(late("arguments")(checked).around)
         return whole
 
     def _source(self, config: SourceConfig) -> Source:

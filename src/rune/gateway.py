@@ -97,14 +97,13 @@ class Gateway:
         self._discovered: tuple[View, Result] | None = None
 
     def wrap(self, around: Callable[[Handler], Handler]) -> None:
-        """Put a Handler around the way to the sources, of this gateway and of its profiles."""
-        for gateway in (self, *self.profiles.values()):
-            gateway._chain = around(gateway._chain)
+        """Put a Handler around the way to the sources."""
+        self._chain = around(self._chain)
 
     def plug(self, pipeline: Pipeline) -> None:
         """Everything passes these plugins; before it serves."""
         chain = Chain(pipeline, self._target)
-        self._chain = chain.over(self.router.handle)
+        self._chain = chain.over(self._chain)
         self._methods = {name: chain.beside(name, below) for name, below in self._methods.items()}
 
     @property
@@ -163,12 +162,12 @@ class Gateway:
             gateway.listens.move(self.sources, gateway.router.part)
         return left
 
-    async def announce(self, old: Gateway) -> None:
-        """Tell those who listen which of their lists are not what `old` has shown them."""
+    async def announce(self, old: Gateway, *, all: bool = False) -> None:
+        """Tell those who listen which of their lists are not what `old` has shown them, or that `all` may differ."""
         for gateway, former in self._pairs(old):
             for listen in gateway.listens:
                 view = await gateway.router.view(listen.request)
-                for kind in view.differences(former.router.known(listen.request)):
+                for kind in view.differences(None if all else former.router.known(listen.request)):
                     listen.request.emit(Note(f"notifications/{kind}/list_changed"))
 
     def expect_another(self) -> None:

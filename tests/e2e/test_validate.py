@@ -34,6 +34,7 @@ def offer(name, schema):
     server.add_tool(tool, input_schema=schema)
 
 offer("count", SCHEMA)
+offer("word", {"type": "object", "properties": {"w": {"const": "clean"}}})
 offer("remote", {"type": "object", "properties": {"n": {"$ref": os.environ["REMOTE"]}}})
 offer("alien", {"type": "object", "$schema": "https://example.org/dialect"})
 """
@@ -45,6 +46,16 @@ server = Server("own")
 @server.tool
 async def anything(n: int) -> int:
     return n
+"""
+
+
+PLUGINS = """
+[[plugins]]
+use = "regex_filter"
+config = { words = [{ search = "dirty", replace = "clean" }] }
+[[plugins]]
+use = "deny_list"
+config = { tools = ["*_remote"] }
 """
 
 
@@ -126,6 +137,18 @@ async def test_wrong_arguments_stop_at_the_gateway(tmp_path: Path) -> None:
                 await told(server, 2)
                 assert (await client.tool("strict_count", n="1"))["isError"] is True
                 assert await client.text("strict_count", n=1) == pid
+                # Plugins come first: what is checked is what the server would get. What they hide is told as well.
+                assert (await client.tool("strict_word", w="dirty"))["isError"] is True
+                listen = await client.open("subscriptions/listen", {"notifications": {"toolsListChanged": True}})
+                await listen.next("notifications/subscriptions/acknowledged")
+                with config.open("a") as file:
+                    file.write(PLUGINS)
+                server.process.send_signal(signal.SIGHUP)
+                await listen.next("notifications/tools/list_changed")
+                assert await client.text("strict_word", w="dirty") == pid
+                assert (tmp_path / "calls").read_text().splitlines()[-1] == 'word {"w": "clean"}'
+                listed = {tool["name"] for tool in (await client.request("tools/list"))["tools"]}
+                assert "strict_word" in listed and "strict_remote" not in listed
                 with pytest.raises(BlockingIOError):
                     listener.accept()
             finally:

@@ -84,7 +84,8 @@ class Reloader:
         """Read the config and do as it says; False when it is no good, and the log says why."""
         config: Config | None = None
         try:
-            config = self._load()
+            # Not on the loop: secrets may come from a keyring that takes its time.
+            config = await asyncio.to_thread(self._load)
             gateway = await self._house.construct(config)
             gateway.expect_another()
             left = await gateway.succeed(self._house.gateway)
@@ -103,7 +104,8 @@ class Reloader:
         self._say(former, config, old, gateway)
         for source, life in left.items():
             self._leaving[asyncio.create_task(self._end(source, life))] = life
-        await gateway.announce(old)
+        # Plugins may hide or change what is listed, each in its way.
+        await gateway.announce(old, all=config.plugins != former.plugins)
         del old, former, left
         # A server lets the collector look seldom.
         gc.collect()

@@ -92,7 +92,7 @@ class Check:
 
 
 class Arguments:
-    """A Handler around the way to the sources, for the tools of some of them."""
+    """A Handler around the router, for the tools of some sources."""
 
     def __init__(self, sources: Collection[Source]) -> None:
         self._sources = frozenset(sources)
