@@ -13,6 +13,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tarfile
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -179,3 +180,22 @@ def sdk() -> Path:
 def sdk_legacy() -> Path:
     """The last official Python SDK of the 1.x line: legacy era only."""
     return python_venv("mcp-sdk-1", "mcp==1.30.0")
+
+
+def sdk_everything() -> list[str]:
+    """The everything-server of the official Python SDK 2.3.0, whose source is in its sdist; append `--port` and one."""
+
+    def build(folder: Path) -> None:
+        _run(sys.executable, "-m", "venv", str(folder))
+        python = str(folder / "bin" / "python")
+        pip = (python, "-m", "pip")
+        quiet = ("-q", "--disable-pip-version-check")
+        _run(*pip, "download", *quiet, "--no-deps", "--no-binary", "mcp", "-d", str(folder), "mcp==2.3.0")
+        with tarfile.open(folder / "mcp-2.3.0.tar.gz") as archive:
+            archive.extractall(folder, filter="data")
+        server = folder / "mcp-2.3.0" / "examples" / "servers" / "everything-server"
+        _run(*pip, "install", *quiet, "mcp==2.3.0")
+        _run(*pip, "install", *quiet, "--no-deps", str(server))
+
+    folder = _installed("mcp-everything", (sys.version, "mcp==2.3.0"), build, movable=False)
+    return [program(folder, "mcp-everything-server")]

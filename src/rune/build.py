@@ -251,7 +251,7 @@ def _make(source: SourceConfig, parking: Parking, kept: Path | None) -> Source:
     identity = {"name": "rune", "version": __version__}
     upstream: Upstream = late("upstream")(source.name, wire_of(source), identity=identity, parking=parking, terms=terms)
     if kept is not None:
-        known_by = [source.place, source.command, source.cwd, source.env, source.headers, source.auth]
+        known_by = [source.place, source.command, source.cwd, source.env, source.headers, source.auth, source.protocol]
         upstream.keep(Disk(kept, source.name, [*known_by, _sign_ins(source)]))
     return upstream
 

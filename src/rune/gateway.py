@@ -94,7 +94,6 @@ class Gateway:
             **{name: self._list for name, method in METHODS.items() if method.members},
             **dict.fromkeys(("tasks/get", "tasks/update", "tasks/cancel", "tasks/list"), self._task),
         }
-        self._discovered: tuple[View, Result] | None = None
 
     def wrap(self, around: Callable[[Handler], Handler]) -> None:
         """Put a Handler around the way to the sources."""
@@ -235,7 +234,7 @@ class Gateway:
 
     async def _discover(self, request: Request) -> Result:
         view = await self.router.view(request)
-        if self._discovered is None or self._discovered[0] is not view:
+        if view.discovered is None:
             value: dict[str, Any] = {
                 "supportedVersions": list(reversed(REVISIONS)),
                 "capabilities": self._capabilities(view),
@@ -245,8 +244,8 @@ class Gateway:
             instructions = self._instructions(view)
             if instructions:
                 value["instructions"] = instructions
-            self._discovered = view, Result.of(value)
-        return self._discovered[1]
+            view.discovered = Result.of(value)
+        return view.discovered
 
     def _capabilities(self, view: View) -> dict[str, Any]:
         """The union of what the sources can do."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias
 import msgspec
 
 from rune.errors import INVALID_PARAMS, ProtocolError
+from rune.protocol.abilities import abilities
 from rune.protocol.modern import NO_META, Meta
 
 if TYPE_CHECKING:
@@ -65,8 +66,8 @@ class Request(msgspec.Struct, eq=False):
     """One thing that a client asks, in the dialect of 2026-07-28, whichever revision the client speaks.
 
     `params` holds the members of `params` still encoded, `_meta` among them; `meta` is the part of `_meta` that Rune
-    reads. What a later stop finds out stands below `emit`: `answers` and `state` are the opened `inputResponses` and
-    `requestState` of a retry.
+    reads; `older` says that the client itself speaks an older revision. What a later stop finds out stands below
+    `older`: `answers` and `state` are the opened `inputResponses` and `requestState` of a retry.
     """
 
     method: str
@@ -76,6 +77,7 @@ class Request(msgspec.Struct, eq=False):
     caller: Caller = ANONYMOUS
     headers: Mapping[bytes, bytes] | None = None
     emit: Emit = SILENT
+    older: bool = False
     target: Target | None = None
     deadline: float | None = None
     answers: dict[str, msgspec.Raw] | None = None
@@ -122,6 +124,11 @@ class Request(msgspec.Struct, eq=False):
             raw = self.meta.capabilities
             self._capabilities = _decode(raw) if bytes(raw) else {}
         return self._capabilities
+
+    @property
+    def abilities(self) -> str:
+        """What of that may decide what an older server offers, as one text."""
+        return abilities(bytes(self.meta.capabilities))
 
     def declares(self, extension: str) -> bool:
         """Whether the client declared an extension, for example `io.modelcontextprotocol/tasks`."""

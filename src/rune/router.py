@@ -34,7 +34,7 @@ class Look:
     """All sources are being asked what they offer, for the first request that wanted to know."""
 
     def __init__(self, request: Request) -> None:
-        self.request = Request("catalog", caller=request.caller, meta=request.meta)
+        self.request = Request("catalog", caller=request.caller, meta=request.meta, older=request.older)
         self.task: asyncio.Task[View]
         self.answers: list[asyncio.Task[Catalog | None]] = []
         self.early: View | None = None
@@ -54,6 +54,7 @@ class Router:
         self._looks: dict[str, Look] = {}
         self._missing: dict[str, set[str]] = {}
         self._private = False
+        self._varies: set[str] = set()
         self._changes = 0
 
     def changed(self, source: Source, note: Note | None = None) -> None:
@@ -68,7 +69,10 @@ class Router:
         self._former = dict(former._views)
 
     def _key(self, request: Request) -> str:
-        return request.caller.subject if self._private else ""
+        subject = request.caller.subject if self._private else ""
+        if "all" in self._varies or (request.older and "older" in self._varies):
+            return f"{subject}\0{request.older}{request.abilities}"
+        return subject
 
     def fresh(self, request: Request) -> View | None:
         """The view of this caller where it is still good, without waiting."""
@@ -129,12 +133,11 @@ class Router:
         look.answers = [asyncio.create_task(self._catalog(mount, request)) for mount in self.mounts]
         catalogs = await asyncio.gather(*look.answers)
         self._private = self._private or any(catalog and catalog.scope == "private" for catalog in catalogs)
+        self._varies |= {catalog.varies for catalog in catalogs if catalog}
         key = self._key(request)
         view = self._views.get(key)
-        if view is None or any(old is not new for old, new in zip(view.catalogs, catalogs, strict=True)):
-            view = self._view(catalogs, view or self._former.pop(key, None))
-            for hidden in view.hidden:
-                log.warning("%s: %s is hidden, another source already offers that name", *hidden)
+        if view is None or not view.shows(catalogs):
+            view = self._made(catalogs, view or self._former.pop(key, None))
             if len(self._views) >= 1024:
                 self._views.pop(next(iter(self._views)))
             self._views[key] = view
@@ -151,11 +154,25 @@ class Router:
         if look is None:
             return None
         own = look.request.caller.subject == request.caller.subject
-        catalogs = [answer.result() if answer.done() and not answer.cancelled() else None for answer in look.answers]
-        catalogs = [catalog if catalog is None or own or catalog.scope == "public" else None for catalog in catalogs]
-        if look.early is None or any(old is not new for old, new in zip(look.early.catalogs, catalogs, strict=True)):
+        able = (look.request.older, look.request.abilities) == (request.older, request.abilities)
+        answers = [answer.result() if answer.done() and not answer.cancelled() else None for answer in look.answers]
+        catalogs = [
+            catalog if catalog and (own or catalog.scope == "public") and (able or catalog.varies == "no") else None
+            for catalog in answers
+        ]
+        if look.early is None or not look.early.shows(catalogs):
             look.early = self._view(catalogs)
         return look.early
+
+    def _made(self, catalogs: Sequence[Catalog | None], before: View | None) -> View:
+        """A view of these catalogs. Many who are told apart see the same in the end: a newcomer gets what is there."""
+        known = None if before else next((view for view in self._views.values() if view.shows(catalogs)), None)
+        if known is not None:
+            return known
+        view = self._view(catalogs, before)
+        for hidden in view.hidden:
+            log.warning("%s: %s is hidden, another source already offers that name", *hidden)
+        return view
 
     def _view(self, catalogs: Sequence[Catalog | None], before: View | None = None) -> View:
         return View(self.mounts, catalogs, self._page_size, self._seal, self._purpose, before)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
 import msgspec
 
@@ -38,7 +38,8 @@ class Item:
 class Catalog:
     """What a source offers to a caller. `ttl` (milliseconds) and `scope` are the wire's ttlMs and cacheScope.
 
-    `reads` says that it may know resources that it does not list.
+    `reads` says that it may know resources that it does not list, `varies` that clients with other abilities may be
+    offered something else: "older" where that holds for clients of older revisions only.
     """
 
     tools: tuple[Item, ...] = ()
@@ -51,6 +52,7 @@ class Catalog:
     logging: bool = False
     subscribe: bool = False
     reads: bool = False
+    varies: Literal["no", "older", "all"] = "no"
     list_changed: bool = False
     tasks: bool = False
     instructions: str | None = None
@@ -156,18 +158,20 @@ class Listeners:
         self._listeners[key] = wanted, emit
         return lambda: self._listeners.pop(key, None) and None
 
-    async def serve(self, request: Request, heard: asyncio.Event | None = None) -> Result:
+    async def serve(
+        self, request: Request, heard: asyncio.Event | None = None, over: asyncio.Event | None = None
+    ) -> Result:
         """Answer a listen request: acknowledge it (when `heard` is set, where that is given), then pass on what it
-        wants until it is cancelled."""
+        wants until it is cancelled or `over` is set."""
         remove = self.add(Filter.of(request), request.emit)
         try:
             if heard is not None:
                 await heard.wait()
             request.emit(Note(ACKNOWLEDGED))
-            await asyncio.get_running_loop().create_future()
+            await (asyncio.Event() if over is None else over).wait()
         finally:
             remove()
-        raise AssertionError("a listen ends by cancellation")
+        return Result.of({})
 
     def publish(self, note: Note) -> None:
         """Tell everybody who wants to hear it."""

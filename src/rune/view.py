@@ -52,6 +52,8 @@ class View:
         self.expires = 0.0
         self.lasts = 0.0
         self.doubtful: set[Source] = set()
+        self.discovered: Result | None = None
+        """What the gateway says of itself to those who see this."""
         self.tools: dict[str, Target] = {}
         self.prompts: dict[str, Target] = {}
         self.resources: dict[str, Target] = {}
@@ -165,6 +167,10 @@ class View:
                 return Target(candidate.source, own, candidate.item)
         source = next((source for source in self.readers if found is not None and source.name == found[0]), None)
         return None if found is None or source is None else Target(source, found[1])
+
+    def shows(self, catalogs: Sequence[Catalog | None]) -> bool:
+        """Whether it was made of these very catalogs."""
+        return all(old is new for old, new in zip(self.catalogs, catalogs, strict=True))
 
     def page(self, members: str, cursor: str | None, *, apps: bool = True) -> Result:
         """One page of a list, encoded once for all who see this view; without `apps` the tools are not on it that only

@@ -171,9 +171,9 @@ async def test_the_same_object_again_means_that_nothing_has_changed():
 async def test_a_ttl_is_kept():
     lists = Lists()
     async with entered(fakes.modern(lists)) as (source, _):
-        source._shelf._fresh_until = 0
+        source._first.shelf._fresh_until = 0
         await bounded(source.catalog(catalog_request()))
-        source._shelf._fresh_until = asyncio.get_running_loop().time() + 100
+        source._first.shelf._fresh_until = asyncio.get_running_loop().time() + 100
         lists.tools = []
         assert (await bounded(source.catalog(catalog_request()))).tools
         assert lists.count("tools/list") == 1
@@ -553,7 +553,7 @@ async def test_one_listen_towards_the_server_for_all_who_listen_here():
             with pytest.raises(asyncio.CancelledError):
                 await task
         await until(lambda: lists.count("notifications/cancelled") >= 3)
-        assert source._hearing._ear is None
+        assert source._first.hearing._ear is None
 
 
 async def test_a_listen_at_an_older_server_hears_each_change_once():
@@ -621,6 +621,8 @@ async def test_a_url_that_comes_back_is_looked_at_anew():
 async def test_the_time_server_of_the_official_sdk():
     source = Upstream("time", command("time", peers.time_server()))
     async with source:
+        # It may take longer to start than a list waits.
+        await until(lambda: source._pool.first.connection)
         catalog: Catalog = await bounded(source.catalog(catalog_request()))
         assert {item.name for item in catalog.tools} == {"get_current_time", "convert_time"}
         assert not source._pool.first.connection.legacy
@@ -638,6 +640,7 @@ async def test_the_time_server_of_the_official_sdk():
 async def test_the_everything_server_of_npm(wire):
     argv = peers.everything_server()
     async with _everything(argv, wire) as reach, Upstream("ev", reach) as source:
+        await until(lambda: source._pool.first.connection)
         catalog = await bounded(source.catalog(catalog_request()))
         assert {"echo", "get-sum"} <= {item.name for item in catalog.tools}
         assert catalog.templates

@@ -215,7 +215,7 @@ async def test_an_old_catalog_does_not_keep_a_sleeper_asleep(tmp_path, monkeypat
     server.tools = []
     async with entered(fakes.modern(server), kept, idle=60.0) as (source, _):
         await until(lambda: source.status()["state"] == "ready")
-        await until(lambda: source._shelf._catalog.tools == ())
+        await until(lambda: source._first.shelf._catalog.tools == ())
 
 
 async def test_a_changed_server_is_listed_as_it_is_now(tmp_path):
@@ -231,7 +231,7 @@ async def test_a_changed_server_is_listed_as_it_is_now(tmp_path):
         assert await names(source) == ["u"]
         assert [note.method for note in heard.notes] == ["notifications/tools/list_changed"]
     async with entered(lambda carried, message: None, kept) as (source, _):
-        source._shelf._wait_until = asyncio.get_running_loop().time()
+        source._first.shelf._wait_until = asyncio.get_running_loop().time()
         assert await names(source) == ["u"], "the newest one was kept"
 
 
@@ -417,7 +417,7 @@ async def test_announcements_without_end_are_heard_now_and_then(make):
         await names(source)
         heard = Notes()
         source.listeners.add(EVERYTHING, heard)
-        shelf = source._shelf
+        shelf = source._first.shelf
         for _ in range(1000):
             shelf.noted(Note("notifications/tools/list_changed", b"{}"))
         assert len(heard.notes) == 1

@@ -70,6 +70,7 @@ async def read_catalog(connection: Connection, *, tasks: bool = False) -> Catalo
         logging="logging" in capabilities,
         subscribe=_flag(capabilities, "resources", "subscribe"),
         reads="resources" in capabilities,
+        varies="all" if connection.legacy else "older",
         list_changed=any(_flag(capabilities, kind, "listChanged") for kind in ("tools", "prompts", "resources")),
         tasks=tasks and has_tasks,
         instructions=instructions if isinstance(instructions, str) else None,

@@ -73,6 +73,8 @@ class Connection:
         """Folders to name to an older server that asks outside of a call."""
         self.revision: str | None = None
         """The one revision to speak, where somebody has settled it; else it is found out."""
+        self.older = False
+        """Speak an older revision, though the server may know the newest."""
         self.start_task: StartTask | None = None
         """Makes a task of ours for one of a legacy server; without it no call becomes a task there."""
         self._calls = Calls(self._wire, timeout)
@@ -119,8 +121,14 @@ class Connection:
 
     @property
     def asking(self) -> int:
-        """How many calls are in flight in which the server may ask something."""
-        return sum(call.asking is not None for call in self._calls.flying.values())
+        """How many calls are in flight in which the server may ask something. Those of tasks name theirs."""
+        flying = self._calls.flying.values()
+        return sum(call.asking is not None and call.method != "tasks/result" for call in flying)
+
+    @property
+    def calling(self) -> bool:
+        """Whether a call is in flight, or a task goes on."""
+        return bool(self._calls.flying)
 
     @property
     def busy(self) -> bool:
@@ -153,7 +161,7 @@ class Connection:
         """
         self._probing = True
         await self._open_wire()
-        if self.revision == MODERN or not (legacy or self.revision):
+        if self.revision == MODERN or not (legacy or self.older or self.revision):
             self._era = await self._probe_modern()
         if self._era is None and self.revision != MODERN:
             self._era = await self._handshake()
@@ -251,7 +259,12 @@ class Connection:
                 await session.open()
         except ProtocolError as error:
             self._era = None
-            if self.revision is None and error.code == UNSUPPORTED_VERSION and _supports(error, MODERN):
+            if (
+                self.revision is None
+                and not self.older
+                and error.code == UNSUPPORTED_VERSION
+                and _supports(error, MODERN)
+            ):
                 # It took longer than the probe could wait, and then the probe had settled the era.
                 modern = await self._discover(Modern(self._calls, self._identity, None))
                 if modern is not None:

@@ -46,6 +46,7 @@ class Life:
         self.users = 0
         self.retry_at = 0.0
         self.started_at = 0.0
+        self.wanted_at = 0.0
         self.last_words: list[str] = []
         self.on_ready: Callable[[], object] = lambda: None
         self._make = make

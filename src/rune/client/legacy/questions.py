@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -92,8 +93,14 @@ class Questions:
             return
         task = asyncio.get_running_loop().create_task(self._ask(owner.asking, envelope, id, question))
         self._open[id] = task
-        owner.on_end.append(task.cancel)
+        owner.on_end.append(partial(self._left, task, method, id))
         task.add_done_callback(lambda _: self._open.pop(id, None))
+
+    def _left(self, task: asyncio.Task[None], method: str, id: Id) -> None:
+        """The call is over and its question still open: the server asked at its very end, and may wait for it."""
+        if not task.done():
+            task.cancel()
+            self._calls.wire.post(self._answer(method, id))
 
     async def _ask(self, asking: Asking, envelope: Envelope, id: Id, question: dict[str, Any]) -> None:
         method = str(envelope.method)
@@ -113,13 +120,10 @@ class Questions:
 
     def _owner(self, call: Call | None, task: str | None, question: dict[str, Any]) -> Call | None:
         if call is None:
-            # A question that names its task belongs to whoever waits for that one, any other may belong to all.
-            asking = [
-                entry
-                for entry in self._calls.flying.values()
-                if (entry.method == "tasks/result" and task in (None, entry.key))
-                or (task is None and _asks(entry.method))
-            ]
+            flying = self._calls.flying.values()
+            tasks = [entry for entry in flying if entry.method == "tasks/result" and task in (None, entry.key)]
+            # A question of a task names it: any other is one of the call that is in flight beside it.
+            asking = [entry for entry in flying if task is None and _asks(entry.method)] or tasks
             call = asking[0] if len(asking) == 1 and (task or not self._calls.ghosts) else None
         wanted = needs(question["method"], question.get("params", {}))
         if call is None or call.asking is None or wanted is None or not declares(wanted, self._capabilities):

@@ -205,7 +205,8 @@ class Session:
             own = read_meta(params)
             if own is not None and own.progress_token is not None:
                 meta = msgspec.structs.replace(meta, progress_token=own.progress_token)
-        return Request(method, params, id=id, meta=meta, caller=self.caller, emit=SessionEmit(reply, self.revision, id))
+        emit = SessionEmit(reply, self.revision, id)
+        return Request(method, params, id=id, meta=meta, caller=self.caller, emit=emit, older=True)
 
     async def call(self, request: Request, reply: Reply) -> Result:
         """Ask the handler, and this client whatever the handler wants to know on the way.
@@ -309,7 +310,7 @@ class Session:
             raise ProtocolError(INVALID_PARAMS, "params.capabilities must be an object")
         revision = negotiate.choose(requested)
         self._base = _shared_meta(capabilities, bytes(params.get("clientInfo", b"")), self._level)
-        discover = Request("server/discover", meta=self._base, caller=self.caller)
+        discover = Request("server/discover", meta=self._base, caller=self.caller, older=True)
         result = await run(self._dispatcher.handler, discover, Guard(self._dispatcher.timeout))
         value = {**result.value, "_meta": {"io.modelcontextprotocol/serverInfo": self._dispatcher.server_info}}
         self.revision = revision
@@ -351,7 +352,7 @@ class Session:
         """Start to listen; the future is what the gateway will honour of it."""
         params = {"notifications": msgspec.Raw(jsonrpc.encode(wanted))}
         emit = ListenEmit(self.outbox, self.revision)
-        request = Request("subscriptions/listen", params, meta=self._base, caller=self.caller, emit=emit)
+        request = Request("subscriptions/listen", params, meta=self._base, caller=self.caller, emit=emit, older=True)
         self._listens[key] = spawn(self._serve(request))
         return emit.honoured
 

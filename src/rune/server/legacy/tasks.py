@@ -64,7 +64,7 @@ def _declaring(request: Request) -> Any:
 def _as(request: Request, method: str, **params: Any) -> Request:
     task = {"taskId": request.params["taskId"]} if "taskId" in request.params else {}
     raw = {key: msgspec.Raw(jsonrpc.encode(value)) for key, value in params.items()}
-    return Request(method, {**task, **raw}, meta=request.meta, caller=request.caller, emit=request.emit)
+    return request.replace(method=method, params={**task, **raw}, id=None)
 
 
 async def _get(session: Session, request: Request, reply: Reply) -> bytes:

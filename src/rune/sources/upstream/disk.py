@@ -51,7 +51,13 @@ class Disk:
     def __init__(self, place: Path, source: str, identity: object) -> None:
         digest = hashlib.sha256(msgspec.json.encode([source, identity], order="deterministic")).hexdigest()
         self.source = source
+        self._place = place
+        self._identity = identity
         self.path = place / f"{source}-{digest[:32]}.json"
+
+    def variant(self, side: object) -> Disk:
+        """Where the catalog of another side is kept."""
+        return Disk(self._place, self.source, [self._identity, side])
 
     def load(self) -> tuple[Catalog, float] | None:
         """What was kept, and how many seconds ago; None when there is nothing that can be used."""

@@ -38,6 +38,9 @@ class Errands:
             Unavailable: when it has no id.
         """
         own = jsonrpc.decode(jsonrpc.read_object(result.raw).get("taskId", msgspec.Raw(b"null")))
+        if isinstance(own, str) and await self._tasks.owned(own, request.caller):
+            # It is one of ours already, around one of an older server.
+            return result
         if not isinstance(own, str):
             raise Unavailable(f"{self._source}: answered with a task that has no id")
         tool = request.target.name if request.target is not None else request.text("name")

@@ -39,23 +39,31 @@ class Hearing:
         self._ear: asyncio.Task[None] | None = None
         self._heard = asyncio.Event()
         self._heard.set()
+        self._over = asyncio.Event()
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody listens."""
+        return bool(self._wishes)
 
     async def close(self) -> None:
-        """Stop listening."""
+        """Stop listening, and let those go who listen here."""
+        self._over.set()
         if self._ear is not None:
             self._ear.cancel()
             await asyncio.wait((self._ear,))
 
     async def listen(self, request: Request) -> Result:
-        """Answer a listen request: pass on what it wants until it is cancelled."""
+        """Answer a listen request: pass on what it wants until it is cancelled, or this is closed."""
         key = object()
         self._wishes[key] = Filter.of(request)
         self._rewish()
         try:
-            return await self._listeners.serve(request, self._heard)
+            return await self._listeners.serve(request, self._heard, self._over)
         finally:
             del self._wishes[key]
-            self._rewish()
+            if not self._over.is_set():
+                self._rewish()
 
     def _rewish(self) -> None:
         """The union of all wishes has changed: the new listen takes over from the old one."""

@@ -1,18 +1,17 @@
-"""The connections to one server: one for all calls, and more where an older server may ask its client something."""
+"""The connections to one server: one for all calls, and where an older revision is spoken, more for its clients."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from time import monotonic
-from typing import Any, Final, NoReturn, TypeAlias
+from typing import Final, NoReturn, TypeAlias
 
 from rune.client.calls import Lost, Refused
 from rune.client.life import Life
-from rune.errors import ProtocolError, TimedOut, Unavailable
+from rune.errors import INTERNAL_ERROR, ProtocolError, TimedOut, Unavailable
 from rune.parking import Parked, Parking
-from rune.protocol import jsonrpc
 from rune.protocol.methods import METHODS
 from rune.request import ANONYMOUS, Request, Result
 from rune.sources.upstream.gate import Gate, Terms
@@ -23,14 +22,23 @@ REPEATABLE: Final = frozenset({"resources/read", "prompts/get", "completion/comp
 """What only asks is sent again when its server died over it. A tool may have done what it does, and must not do it
 twice, whatever it says of itself."""
 LEAD: Final = 0.25
+OLDER: Final = "older "
+"""Before the abilities of a client of an older revision, at a server that speaks both."""
+SINGLE: Final = 600.0
+"""Seconds until a server that refused the handshake of an older revision is tried with it again."""
+INVALID: Final = "invalid result"
 QUESTIONS: Final = ("elicitation", "sampling", "roots")
 
-NewLife: TypeAlias = Callable[[Mapping[str, Any]], Life]
+Key: TypeAlias = tuple[str, str]
+"""Whose connections they are, where callers do not share them, and their facet."""
+FIRST: Final[Key] = ("", "")
+NewLife: TypeAlias = Callable[[str], Life]
 
 
 class Pool:
-    """`first` serves everything but the calls in which an older server may ask; those have connections of their own,
-    told what the client of the call can be asked. `new_life` makes one for such a set of capabilities.
+    """`first` serves everything but the calls of clients that an older server must know more of; those have connections
+    of their own. `new_life` makes one for a facet: the abilities of the client, which the server is told, and whether
+    it speaks an older revision. A server that speaks both is spoken to in the client's: some can ask only there.
 
     A question that comes on no stream of a call is that of the only call there is: so where all calls share a stream,
     each call that may be asked has its connection to itself, and one comes to a connection on which the server may
@@ -38,13 +46,17 @@ class Pool:
     """
 
     def __init__(self, new_life: NewLife, gate: Gate, terms: Terms, parking: Callable[[], Parking]) -> None:
-        self.first = new_life({})
+        self.first = new_life("")
         self.name = self.first.name
         self._gate = gate
         self._terms = terms
         self._parking = parking
         self._new_life = new_life
-        self._others: dict[tuple[str, bytes], list[Life]] = {}
+        self._others: dict[Key, list[Life]] = {}
+        self._single_until = 0.0
+        self.leads: Callable[[Life], bool] = lambda life: False
+        """Whether somebody listens to a connection: it is the last one that makes room for another."""
+        self.on_end: Callable[[Life], None] = lambda life: None
         self._turns: deque[asyncio.Future[None]] = deque()
         self._leaving: set[asyncio.Task[None]] = set()
 
@@ -55,7 +67,7 @@ class Pool:
             ProtocolError, NotFound: what the server said. Unavailable, TimedOut, NeedsAuth: why it said nothing.
         """
         request.deadline = self._due(request.deadline)
-        if self.first.legacy and request.state and self._waits(request):
+        if request.state and self._waits(request):
             # It has its place already, and whoever waits for one may be waiting for this very answer.
             return await self._go_on(request)
         gate = self._gate
@@ -65,13 +77,16 @@ class Pool:
             await gate.wait(request.deadline)
         try:
             connection = self.first.connection
-            life = self.first if connection is not None and not connection.legacy else await self._choose(request)
+            plain = connection is not None and not (connection.legacy or request.older)
+            life = self.first if plain else await self._choose(request)
             life.users += 1
             try:
                 result = await self._send(life, request)
-            except ProtocolError:
+            except ProtocolError as error:
                 life.worked()
-                raise
+                if not _asked_newer(life, request, error):
+                    raise
+                result = await self._ask_newer(request)
             finally:
                 life.users -= 1
                 self.freed()
@@ -106,6 +121,13 @@ class Pool:
         connection = await life.ready(request.deadline)
         return await connection.handle(request)
 
+    async def _ask_newer(self, request: Request) -> Result:
+        """Ask again in the newest revision. If that was it, all clients of this server are served in that one."""
+        result = await self._send(self.first, request)
+        if result.kind == "input_required":
+            self._single_until = float("inf")
+        return result
+
     # --- calls that wait for an answer ---
 
     def _waits(self, request: Request) -> bool:
@@ -122,45 +144,84 @@ class Pool:
 
     # --- which connection ---
 
+    def key(self, request: Request) -> Key:
+        """Which connections serve a request; `FIRST` is the first one alone."""
+        connection = self.first.connection
+        if connection is None or not (connection.legacy or request.older):
+            return FIRST
+        abilities = request.abilities
+        if connection.legacy:
+            return request.caller.subject if self._terms.share == "caller" else "", abilities
+        settled = self._terms.revision is not None or monotonic() < self._single_until
+        return ("", OLDER + abilities) if abilities and not settled else FIRST
+
+    def key_of(self, life: Life) -> Key:
+        """Which connections one belongs to."""
+        return next((key for key, lives in self._others.items() if life in lives), FIRST)
+
+    def main(self, key: Key) -> Life | None:
+        """The connection that shows what is offered there; None when there is no room for it."""
+        if not key[1]:
+            return self.first
+        lives = self._others.get(key)
+        return lives[0] if lives else self._another(key)
+
+    def refused(self, key: Key) -> None:
+        """There is no such connection. A server that speaks the newest revision alone need not be asked again soon."""
+        lives = self._others.get(key)
+        if key[1].startswith(OLDER) and lives and lives[0].error is not None:
+            self._single_until = monotonic() + SINGLE
+
     async def _choose(self, request: Request) -> Life:
         connection = self.first.connection or await self.first.ready(request.deadline)
-        if not connection.legacy:
-            return self.first
-        declared = request.capabilities
-        offered: dict[str, Any] = {kind: declared[kind] for kind in QUESTIONS if kind in declared}
-        if "roots" in offered:
-            # Nobody tells the server when they change.
-            offered["roots"] = {}
-        owner = request.caller.subject if self._terms.share == "caller" else ""
-        if not offered and not owner:
+        key = self.key(request)
+        if key == FIRST:
             return self.first
         row = METHODS.get(request.method)
-        alone = bool(offered) and not connection.http and row is not None and row.asks
-        limit = MAX_SESSIONS if connection.http else self._terms.children
+        asks = row is not None and row.asks and any(kind in request.capabilities for kind in QUESTIONS)
+        alone = asks and not connection.http
         while True:
-            lives = self._others.setdefault((owner, jsonrpc.encode(offered)), [])
-            life = next((life for life in lives if not (alone and _busy(life)) and not _haunted(life, request)), None)
-            if life is None and (len(self._all()) < limit or self._evict()):
-                life = self._new_life(offered)
-                lives.append(life)
+            lives = self._others.get(key, [])
+            usable = [life for life in lives if life.error is None or life.retry_at <= monotonic()]
+            if lives and not usable and not key[0]:
+                # It could not be started just now: what the first one can do is better than nothing.
+                return self.first
+            free = (life for life in usable if not (alone and _busy(life)) and not _haunted(life, request))
+            life = next(free, None) or self._another(key)
             if life is not None:
+                life.wanted_at = monotonic()
                 return life
-            await self._turn(request, limit)
+            await self._turn(request, self._limit())
+
+    def _limit(self) -> int:
+        connection = self.first.connection
+        return MAX_SESSIONS if connection is not None and connection.http else self._terms.children
+
+    def _another(self, key: Key) -> Life | None:
+        """One more connection; None when there are enough and all are in use."""
+        if len(self._all()) >= self._limit() and not self._evict():
+            return None
+        life = self._new_life(key[1])
+        life.wanted_at = monotonic()
+        self._others.setdefault(key, []).append(life)
+        return life
 
     def _all(self) -> list[Life]:
         return [life for lives in self._others.values() for life in lives]
 
     def _evict(self) -> bool:
-        """End an idle connection, to make room for another: one that is of no use any more, or the eldest."""
-        idle = [life for life in self._all() if not _busy(life)]
+        """End an idle connection, to make room for another: one that is of no use any more, or else the one that nobody
+        has wanted for longest."""
+        idle = [life for life in self._all() if not (_busy(life) or (life.connection and life.connection.calling))]
         if not idle:
             return False
-        life = min(idle, key=lambda life: (life.connection is None or not life.connection.ghosts, life.started_at))
+        life = min(idle, key=lambda life: (self.leads(life), not _left(life), life.wanted_at))
         for key, lives in tuple(self._others.items()):
             if life in lives:
                 lives.remove(life)
                 if not lives:
                     del self._others[key]
+        self.on_end(life)
         task = asyncio.get_running_loop().create_task(life.close())
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
@@ -205,6 +266,19 @@ class Pool:
 
 def _busy(life: Life) -> bool:
     return life.users > 0 or (life.connection is not None and life.connection.asking > 0)
+
+
+def _left(life: Life) -> bool:
+    """Whether a call was given up there that its server may still be at."""
+    return life.connection is not None and bool(life.connection.ghosts)
+
+
+def _asked_newer(life: Life, request: Request, error: ProtocolError) -> bool:
+    """Whether a server that speaks both revisions has asked in the newer way, where only the older one was spoken. The
+    official Python SDK says it with these words; what asks has done nothing yet."""
+    older = life.connection is not None and life.connection.older
+    row = METHODS.get(request.method)
+    return older and row is not None and row.asks and error.code == INTERNAL_ERROR and INVALID in error.message
 
 
 def _haunted(life: Life, request: Request) -> bool:

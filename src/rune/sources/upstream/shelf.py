@@ -28,12 +28,14 @@ QUIET: Final = 0.25
 class Shelf:
     """What the server behind `life` offers, its tasks too if `tasks` says so. `listeners` hear of what has changed;
     `wanted` says that somebody listens, so that a server which was gone is looked at again without being asked for.
-    One that is `lazy` is never started to be listed, if it has ever been; `disk` outlives this process."""
+    One that is `lazy` is never started to be listed, if it has ever been; `disk` outlives this process; `patience` is
+    how long lists wait at the start."""
 
     def __init__(self, life: Life, listeners: Listeners, *, lazy: bool) -> None:
         self.name = life.name
         self.tasks = False
         self.wanted = False
+        self.patience = FIRST_WAIT
         self.disk: Disk | None = None
         life.on_ready = self._woken
         self._lazy = lazy
@@ -87,7 +89,7 @@ class Shelf:
         task = self.refresh_soon()
         if known is None or not self._seen:
             # Only at the start: whoever waits for one server waits for it in vain at all others.
-            self._wait_until = self._wait_until or loop.time() + (FIRST_WAIT if known is None else CHECK_WAIT)
+            self._wait_until = self._wait_until or loop.time() + (self.patience if known is None else CHECK_WAIT)
             least = LEAST_WAIT if known is None else 0.0
             await asyncio.wait((task,), timeout=max(self._wait_until - loop.time(), least))
         elif new and self._life.connection is not None:

@@ -1,10 +1,12 @@
-"""An MCP server as a source: its connections, its last catalog, and one listen towards it for all who listen here.
+"""An MCP server as a source: its connections, and what it offers and announces to each kind of client.
 
 Built by `build.py` from a URL or a command; `client/` speaks to the server in whichever revision it knows.
 """
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final, Self
 
@@ -13,19 +15,22 @@ import msgspec
 from rune.client.calls import Wire
 from rune.client.client import Connection
 from rune.client.life import Life
+from rune.errors import RuneError
 from rune.parking import Parking
 from rune.protocol import jsonrpc
 from rune.protocol.methods import TASKS
-from rune.request import Request, Result
+from rune.request import Note, Request, Result
 from rune.source import Catalog, Listeners
 from rune.sources.upstream.disk import Disk
 from rune.sources.upstream.errands import Errands
 from rune.sources.upstream.gate import Gate, Terms
-from rune.sources.upstream.hearing import Hearing
-from rune.sources.upstream.pool import Pool
-from rune.sources.upstream.shelf import Shelf
+from rune.sources.upstream.pool import FIRST, OLDER, Key, Pool
+from rune.sources.upstream.shelf import CHECK_WAIT
+from rune.sources.upstream.side import Side
 from rune.taskids import TaskIds
 from rune.tasks import Tasks
+
+log = logging.getLogger("rune.upstream")
 
 _TASKS: Final = TASKS.encode()
 
@@ -50,10 +55,12 @@ class Upstream:
         self._parking = Parking() if parking is None else parking
         self._own_parking = parking is None
         self._errands: Errands | None = None
+        self._disk: Disk | None = None
+        self._sides: dict[Key, Side] = {}
+        self._closing: set[asyncio.Task[None]] = set()
         self._pool = Pool(self._new_life, Gate(name, self._terms), self._terms, lambda: self._parking)
-        lazy = self._terms.idle is not None
-        self._shelf = Shelf(self._pool.first, self.listeners, lazy=lazy)
-        self._hearing = Hearing(self._pool.first, self._shelf, self.listeners, lazy=lazy)
+        self._pool.leads, self._pool.on_end = self._leads, self._let_go
+        self._first = self._sides[FIRST] = self._new_side(self._pool.first)
 
     @property
     def parking(self) -> Parking:
@@ -67,14 +74,21 @@ class Upstream:
 
     def keep(self, disk: Disk) -> None:
         """Keep the last catalog there, and begin with it."""
-        self._shelf.disk = disk
+        self._disk = self._first.shelf.disk = disk
 
     def keep_tasks(self, tasks: Tasks, ids: TaskIds) -> None:
         """Offer the tasks of this server too. Without this, no call may become one: nobody would find it again."""
         self._errands = Errands(self.name, tasks, ids)
-        self._shelf.tasks = True
+        self._first.shelf.tasks = True
 
-    def _new_life(self, capabilities: Mapping[str, Any]) -> Life:
+    def _new_side(self, life: Life, disk: Disk | None = None) -> Side:
+        lazy, tasks = self._terms.idle is not None, self._errands is not None
+        return Side(life, self.listeners, lazy=lazy, tasks=tasks, disk=disk)
+
+    def _new_life(self, facet: str) -> Life:
+        abilities = facet.removeprefix(OLDER)
+        capabilities = jsonrpc.decode(abilities) if abilities else {}
+
         terms = self._terms
         told = {"roots": {}, **capabilities} if terms.roots else capabilities
 
@@ -86,26 +100,26 @@ class Upstream:
                 timeout=self._terms.timeout,
                 parking=self._parking,
             )
-            connection.revision = terms.revision
+            connection.revision, connection.older = terms.revision, abilities != facet
             connection.roots = terms.roots
             connection.on_free = lambda: self._pool.freed()
             connection.start_task = None if self._errands is None else self._errands.start
-            connection.on_note = self._shelf.noted
-            connection.on_lost = lambda: self._gone(on_lost)
+            connection.on_note = lambda note: self._noted(life, note)
+            connection.on_lost = lambda: self._gone(life, on_lost)
             return connection
 
-        return Life(self.name, make, start_timeout=max(terms.timeout, 30.0), idle=terms.idle)
+        life = Life(self.name, make, start_timeout=max(terms.timeout, 30.0), idle=terms.idle)
+        return life
 
     # --- life ---
 
     async def __aenter__(self) -> Self:
         """Start in the background: a gateway does not wait for slow or dead servers."""
-        self._shelf.open()
+        self._first.shelf.open()
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        await self._hearing.close()
-        await self._shelf.close()
+        await asyncio.gather(*(side.close() for side in self._sides.values()), *self._closing)
         if self._own_parking:
             await self._parking.close()
         await self._pool.close()
@@ -116,17 +130,52 @@ class Upstream:
         error = life.error
         return {
             "name": self.name,
-            "ok": life.state == "ready" or (life.state == "asleep" and self._shelf.known),
+            "ok": life.state == "ready" or (life.state == "asleep" and self._first.shelf.known),
             "state": life.state,
             "error": None if error is None else str(error),
             "hint": None if error is None else error.hint or life.outlook,
             "stderr": "\n".join(life.connection.last_words if life.connection else life.last_words),
         }
 
-    def _gone(self, on_lost: Callable[[], None]) -> None:
+    # --- sides ---
+
+    def _side(self, request: Request) -> Side:
+        """The side that the client of this request sees; the first one where there is no room for another."""
+        key = self._pool.key(request)
+        life = self._pool.main(key)
+        if life is None or life is self._pool.first:
+            return self._first
+        side = self._sides.get(key)
+        if side is None:
+            side = self._sides[key] = self._new_side(life, self._disk and self._disk.variant(key))
+            # What is offered to others will do meanwhile.
+            side.shelf.patience = CHECK_WAIT
+            side.shelf.open()
+        return side
+
+    def _leads(self, life: Life) -> bool:
+        """Whether somebody listens to what is said there."""
+        return any(side.life is life and side.hearing.wanted for side in self._sides.values())
+
+    def _let_go(self, life: Life) -> None:
+        """That connection ends: its side goes with it."""
+        for key, side in tuple(self._sides.items()):
+            if side.life is life:
+                task = asyncio.get_running_loop().create_task(self._sides.pop(key).close())
+                self._closing.add(task)
+                task.add_done_callback(self._closing.discard)
+
+    def _noted(self, life: Life, note: Note) -> None:
+        side = self._sides.get(self._pool.key_of(life))
+        if side is not None:
+            side.shelf.noted(note)
+
+    def _gone(self, life: Life, on_lost: Callable[[], None]) -> None:
         on_lost()
-        # The next one may offer something else.
-        self._shelf.stale()
+        side = self._sides.get(self._pool.key_of(life))
+        if side is not None:
+            # The next one may offer something else.
+            side.shelf.stale()
 
     # --- use ---
 
@@ -137,7 +186,7 @@ class Upstream:
             ProtocolError, NotFound: what the server said. Unavailable, TimedOut, NeedsAuth: why it said nothing.
         """
         if request.method == "subscriptions/listen":
-            return self._hearing.listen(request if self._errands is None else self._errands.listening(request))
+            return self._listen(request if self._errands is None else self._errands.listening(request))
         # Handed on, not awaited: each frame on the way costs every call.
         if _TASKS not in bytes(request.meta.capabilities):
             return self._pool.handle(request)
@@ -150,17 +199,33 @@ class Upstream:
         if request.method.startswith("tasks/"):
             return await self._errands.ask(request, self._pool.handle)
         result = await self._pool.handle(request)
-        if result.kind == "task" and not self._pool.first.legacy:
+        if result.kind == "task":
             return await self._errands.created(request, result)
         return result
 
+    async def _listen(self, request: Request) -> Result:
+        side = self._side(request)
+        await side.hearing.listen(request)
+        # That side had to make room. The first one never does, and hears most of the same.
+        return await self._first.hearing.listen(request)
+
     async def catalog(self, request: Request) -> Catalog:
-        """The last catalog, and a fresher one if it comes quickly.
+        """The last catalog for the client of this request, and a fresher one if it comes quickly.
 
         Raises:
             Unavailable, TimedOut, NeedsAuth: there has never been one.
         """
-        return await self._shelf.catalog()
+        first = await self._first.shelf.catalog()
+        side = self._side(request)
+        if side is self._first:
+            return first
+        try:
+            return await side.shelf.catalog()
+        except RuneError as error:
+            # What it offers to others is better than nothing.
+            log.info("%s", error)
+            self._pool.refused(self._pool.key(request))
+            return first
 
 
 def without_tasks(request: Request) -> Request:
