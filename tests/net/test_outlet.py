@@ -52,7 +52,8 @@ async def test_many_exchanges_one_connection_and_one_look_at_the_name(monkeypatc
         for _ in range(50):
             assert await ask(outlet, site.url.replace("127.0.0.1", "localhost")) == b"hello"
         assert site.accepted == 1
-        assert looked == ["localhost"]
+        # uvloop looks at numeric addresses, too.
+        assert looked.count("localhost") == 1
         await outlet.close()
         await until(lambda: site.closed == 1)
 
@@ -452,7 +453,11 @@ async def test_the_address_that_was_judged_is_the_one_that_is_connected_to(monke
             "private": [("127.0.0.1", site.port)],
         }
 
+        getaddrinfo = loop.getaddrinfo
+
         async def look(host, port, **options):
+            if host not in infos:
+                return await getaddrinfo(host, port, **options)
             return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in infos[host]]
 
         monkeypatch.setattr(loop, "getaddrinfo", look)
