@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import Any, Final, Self, TypeAlias
 
 import msgspec
@@ -304,17 +304,21 @@ class Connection:
 
     # --- use ---
 
-    async def handle(self, request: Request) -> Result:
+    def handle(self, request: Request) -> Coroutine[Any, Any, Result]:
         """Send a request and return its result, byte for byte but for what the era demands.
 
         Raises:
             ProtocolError: what the server said; NotFound for a resource that it does not have.
             Unavailable, TimedOut, NeedsAuth: when there is no answer.
         """
+        # Handed on, not awaited: each frame on the way costs every call.
+        return self._read(request) if request.method == "resources/read" else self.era.handle(request)
+
+    async def _read(self, request: Request) -> Result:
         try:
             return await self.era.handle(request)
         except ProtocolError as error:
-            if request.method == "resources/read" and error.code == INVALID_PARAMS:
+            if error.code == INVALID_PARAMS:
                 # The router asks the next source only after NotFound.
                 data = error.data if error.data is not None else {"uri": request.value("uri")}
                 raise NotFound(error.message, data=data) from None

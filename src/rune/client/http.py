@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Any, Final
 
 from rune.client.calls import PROOFS, TAKEN, Auth, Call, Inbox, Lost, Refused, Wire, read_error, under
 from rune.client.duplex import Duplex
@@ -87,18 +87,31 @@ class Http:
         except Cut as cut:
             raise Lost(str(cut)) from None
 
-    async def _send(
+    def _send(
         self,
         prepared: Prepared,
         headers: Mapping[str, str],
         data: bytes | None = None,
         deadline: float | None = None,
         repeatable: bool = False,
+    ) -> Coroutine[Any, Any, Response]:
+        """One exchange, with what proves who we are."""
+        if self._auth is None:
+            # Handed on, not awaited: each frame on the way costs every call.
+            return self._outlet.exchange(prepared, headers, data, deadline=deadline, repeatable=repeatable)
+        return self._prove(self._auth, prepared, headers, data, deadline, repeatable)
+
+    async def _prove(
+        self,
+        auth: Auth,
+        prepared: Prepared,
+        headers: Mapping[str, str],
+        data: bytes | None,
+        deadline: float | None,
+        repeatable: bool,
     ) -> Response:
-        """One exchange, with what proves who we are; refused, it is made again if there is more to prove with."""
-        auth, send = self._auth, self._outlet.exchange
-        if auth is None:
-            return await send(prepared, headers, data, deadline=deadline, repeatable=repeatable)
+        """The same with a proof; refused, it is made again if there is more to prove with."""
+        send = self._outlet.exchange
         for left in reversed(range(PROOFS)):
             url = str(prepared.url)
             proof = auth.now(prepared.method, url)
