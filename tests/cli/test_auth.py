@@ -14,6 +14,9 @@ CONFIG = """
 url = "http://127.0.0.1:1/mcp"
 [sources.local]
 command = "nothing"
+[sources.token]
+url = "http://127.0.0.1:1/mcp"
+headers = { authorization = "Bearer x" }
 """
 
 
@@ -30,7 +33,12 @@ def home(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_only_servers_with_a_url_have_a_sign_in(rune: Callable[..., Ran], verb: str, name: str):
     status, out, err = rune("auth", verb, name)
     assert (status, out) == (1, "")
-    assert err == f"{name}: no source with a url has this name (rune.toml has: remote)\n  fix: or give the URL\n"
+    assert err == f"{name}: no source with a url has this name (rune.toml has: remote, token)\n  fix: or give the URL\n"
+
+
+def test_a_source_with_a_token_in_its_headers_has_no_sign_in(rune: Callable[..., Ran]):
+    status, _, err = rune("auth", "login", "token")
+    assert status == 1 and err.startswith("token: its headers hold a token already\n")
 
 
 def test_nobody_is_signed_in(rune: Callable[..., Ran], home: Path):

@@ -23,7 +23,7 @@ from rune.client.oauth.session import GATEWAY, revoke
 from rune.client.oauth.tokens import Credential, read
 from rune.config.model import SourceConfig
 from rune.connect import Client
-from rune.errors import NotFound, RuneError
+from rune.errors import ConfigError, NotFound, RuneError
 
 _config = click.option(
     "--config", "file", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -46,7 +46,7 @@ def _find(name: str, file: Path | None) -> SourceConfig:
     """The source that is meant.
 
     Raises:
-        NotFound: there is none of this name, or nothing to sign in to.
+        NotFound: there is none of this name. ConfigError: it has a token already.
     """
     config = configured((name,), None) if "://" in name else configured((), file)
     remote = {source.name: source for source in config.sources if source.kind == "url"}
@@ -56,6 +56,8 @@ def _find(name: str, file: Path | None) -> SourceConfig:
         known = ", ".join(remote) or "none"
         where = config.path or "here"
         raise NotFound(f"{name}: no source with a url has this name ({where} has: {known})", hint="or give the URL")
+    if any(header.lower() == "authorization" for header in remote[name].headers):
+        raise ConfigError(f"{name}: its headers hold a token already", hint="take Authorization out of its headers")
     return remote[name]
 
 
