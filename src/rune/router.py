@@ -76,7 +76,7 @@ class Router:
 
     def fresh(self, request: Request) -> View | None:
         """The view of this caller where it is still good, without waiting."""
-        view = self._views.get(self._key(request))
+        view = self._views.get(request.caller.subject if self._private else "")
         return view if view is not None and monotonic() < view.expires else None
 
     def known(self, request: Request) -> View | None:

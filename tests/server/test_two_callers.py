@@ -14,8 +14,10 @@ from rune.gateway import Gateway
 from rune.protocol import jsonrpc
 from rune.request import Caller
 from rune.server.dispatch import Dispatcher
+from rune.server.exchange import Out
 from rune.server.legacy.http import LegacyHttp
 from rune.server.reply import Reply
+from rune.server.run import Guard
 from rune.store import MemoryStore
 from rune.tasks import Tasks
 from rune.view import Mount
@@ -53,7 +55,7 @@ async def dispatcher() -> AsyncIterator[Dispatcher]:
 async def say(dispatcher: Dispatcher, caller: Caller, method: str, **params: Any) -> dict[str, Any]:
     """The response to a modern request of a caller."""
     envelope = jsonrpc.read(json.dumps(SPEAKER.message(method, params)).encode())
-    answer = await dispatcher.answer(envelope, Silent(), caller=caller)
+    answer = await dispatcher.answer(envelope, Silent(), Guard(), caller=caller)
     assert answer is not None
     response: dict[str, Any] = json.loads(answer.frame)
     return response
@@ -97,18 +99,14 @@ async def test_a_state_that_is_too_old(dispatcher: Dispatcher, monkeypatch: pyte
     assert (await say(dispatcher, ANN, "tools/call", **retry))["result"]["content"][0]["text"] == "decline"
 
 
-class Out:
+class Kept(Out):
     """Keeps the response."""
 
-    def __init__(self) -> None:
-        self.status = 0
-        self.headers: dict[bytes, bytes] = {}
+    status: int = 0
+    headers: dict[bytes, bytes] = {}
 
     async def respond(self, status: int, body: bytes, headers: Any = ()) -> None:
         self.status, self.headers = status, dict(headers)
-
-    def watch(self, gone: Any) -> None:
-        """The client stays."""
 
 
 async def test_a_session_does_not_exist_for_another_caller(dispatcher: Dispatcher) -> None:
@@ -116,19 +114,19 @@ async def test_a_session_does_not_exist_for_another_caller(dispatcher: Dispatche
     old = Client("2025-06-18")
     hello = {"protocolVersion": old.revision, "capabilities": {}, "clientInfo": old.info}
 
-    async def post(message: dict[str, Any], caller: Caller, **headers: bytes) -> Out:
-        out = Out()
+    async def post(message: dict[str, Any], caller: Caller, **headers: bytes) -> Kept:
+        out = Kept()
         sent = {name.replace("_", "-").encode(): value for name, value in headers.items()}
-        await legacy.post(jsonrpc.read(json.dumps(message).encode()), sent, out, caller)  # type: ignore[arg-type]
+        await legacy.post(jsonrpc.read(json.dumps(message).encode()), sent, out, caller)
         return out
 
     id = (await post(old.message("initialize", hello), ANN)).headers[b"mcp-session-id"]
     assert (await post(old.message("ping"), ANN, mcp_session_id=id)).status == 200
     assert (await post(old.message("ping"), BOB, mcp_session_id=id)).status == 404
-    out = Out()
-    await legacy.delete({b"mcp-session-id": id}, out, BOB)  # type: ignore[arg-type]
+    out = Kept()
+    await legacy.delete({b"mcp-session-id": id}, out, BOB)
     assert out.status == 404
     batch = json.dumps([old.message("ping")]).encode()
-    assert not await legacy.batch({b"mcp-session-id": id}, batch, out, BOB)  # type: ignore[arg-type]
+    assert not await legacy.batch({b"mcp-session-id": id}, batch, out, BOB)
     assert len(legacy) == 1
     await legacy.close()

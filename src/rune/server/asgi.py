@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, MutableMapping
-from contextlib import suppress
 from typing import Any, Final, TypeAlias
 
 from rune.errors import INVALID_REQUEST, TimedOut, Unavailable
@@ -12,9 +11,9 @@ from rune.protocol.jsonrpc import error_frame
 from rune.request import ANONYMOUS
 from rune.server.duplex import Duplex
 from rune.server.endpoint import Endpoint, method_not_allowed, once
-from rune.server.exchange import BODY_TIMEOUT, DISCARD, DISCARD_TIMEOUT, JSON, Headers, too_large
+from rune.server.exchange import BODY_TIMEOUT, DISCARD, DISCARD_TIMEOUT, JSON, Headers, Out, too_large
 from rune.server.legacy.sse import SseTransport
-from rune.server.run import Guard, begin, guarded
+from rune.server.run import Guard, watched
 from rune.wires import Way
 from rune.wires.websocket import WebSocketWire
 
@@ -30,48 +29,40 @@ CLOSE: Final = (JSON, (b"connection", b"close"))
 SOCKETS: Final = ("/", "/ws")
 
 
-class AsgiOut:
+class AsgiOut(Out, kw_only=True):
     """An exchange over ASGI's receive and send."""
 
-    __slots__ = ("_receive", "_send", "_watcher")
-
-    def __init__(self, receive: Receive, send: Send) -> None:
-        self._receive = receive
-        self._send = send
-        self._watcher: asyncio.Task[None] | None = None
+    receive: Receive
+    send: Send
+    watcher: asyncio.Task[None] | None = None
 
     async def respond(self, status: int, body: bytes, headers: Headers = (JSON,)) -> None:
         headers = [*headers, (b"content-length", b"%d" % len(body))]
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
-        await self._send({"type": "http.response.body", "body": body})
+        await self.send({"type": "http.response.start", "status": status, "headers": headers})
+        await self.send({"type": "http.response.body", "body": body})
 
     async def begin(self, status: int, headers: Headers) -> None:
-        await self._send({"type": "http.response.start", "status": status, "headers": list(headers)})
+        await self.send({"type": "http.response.start", "status": status, "headers": list(headers)})
 
     async def write(self, data: bytes) -> None:
-        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        await self.send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def end(self) -> None:
-        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        await self.send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def gone(self) -> None:
         while True:
-            if (await self._receive())["type"] == "http.disconnect":
+            if (await self.receive())["type"] == "http.disconnect":
                 return
             # The body has been read. Some middleware repeats it for ever instead of waiting: do not spin with it.
             await asyncio.sleep(1)
 
-    def watch(self, gone: Callable[[], None]) -> None:
-        self._watcher = asyncio.create_task(self._watch(gone))
+    def watch(self) -> None:
+        self.watcher = asyncio.create_task(self._watch())
 
-    async def _watch(self, gone: Callable[[], None]) -> None:
+    async def _watch(self) -> None:
         await self.gone()
-        gone()
-
-    def close(self) -> None:
-        """The exchange is over."""
-        if self._watcher is not None:
-            self._watcher.cancel()
+        self.lost()
 
 
 class App:
@@ -105,33 +96,50 @@ class App:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            await self._http(scope, receive, send)
+            # The first stage is the arrival of the body.
+            out = AsgiOut(receive=receive, send=send, stage=(BODY_TIMEOUT, self._reading, None, False))
+            try:
+                await watched(self._http(scope, out), out)
+            finally:
+                if out.watcher is not None:
+                    out.watcher.cancel()
         elif scope["type"] == "websocket":
             await self._websocket(scope, receive, send)
         else:
             await _lifespan(receive, send)
 
-    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        out = AsgiOut(receive, send)
-        try:
-            await self._answer(scope, receive, out)
-        finally:
-            out.close()
-
-    async def _answer(self, scope: Scope, receive: Receive, out: AsgiOut) -> None:
+    async def _http(self, scope: Scope, out: AsgiOut) -> None:
         headers = once(scope["headers"])
         if headers is None:
             await out.respond(400, error_frame(None, INVALID_REQUEST, "a header that must be unique is there twice"))
             return
-        body = await self._body(headers, receive, out)
-        if body is None:
+        try:
+            message = await out.receive()
+            if message.get("more_body"):
+                message = await _rest(message, out, self._limit(headers))
+        except asyncio.CancelledError as error:
+            await _late(out, error)
             return
+        finally:
+            out.leave()
+        body: bytes = message.get("body", b"")
+        if message.get("more_body") or len(body) > self._max_body:
+            if message.get("more_body"):
+                await self._discard(out)
+            await out.respond(413, error_frame(None, INVALID_REQUEST, too_large(self._max_body)), CLOSE)
+        elif message["type"] == "http.request":
+            endpoint = self._endpoints.get(scope["path"])
+            if endpoint is not None and scope["method"] == "POST":
+                await endpoint.post(headers, body, out)
+            else:
+                await self._other(scope, headers, body, out)
+
+    async def _other(self, scope: Scope, headers: Mapping[bytes, bytes], body: bytes, out: AsgiOut) -> None:
+        """Whatever is no POST to an endpoint."""
         path, method = scope["path"], scope["method"]
         endpoint = self._endpoints.get(path)
         if endpoint is not None:
-            if method == "POST":
-                await endpoint.post(headers, body, out)
-            elif method == "GET":
+            if method == "GET":
                 await endpoint.get(headers, out)
             elif method == "DELETE":
                 await endpoint.delete(headers, out)
@@ -155,34 +163,27 @@ class App:
         query = scope["query_string"].decode("latin-1")
         await sse.handle(scope["method"], scope["path"], query, body, out, endpoint.inside(ANONYMOUS))
 
-    async def _body(self, headers: Mapping[bytes, bytes], receive: Receive, out: AsgiOut) -> bytes | None:
-        """The whole body; None when the exchange is over: too large (413), too slow (408), or the client is gone."""
+    def _limit(self, headers: Mapping[bytes, bytes]) -> int:
+        """How much of a body in pieces is read: nothing more of one that says that it is too large."""
+        length = headers.get(b"content-length", b"0")
+        return self._max_body if length.isdigit() and int(length) <= self._max_body else 0
+
+    async def _discard(self, out: AsgiOut) -> None:
+        """Read what is left of a body that is too large, within bounds: a client that is still writing would otherwise
+        see a broken connection instead of the answer."""
+        out.enter(DISCARD_TIMEOUT, self._reading)
+        size, more = 0, True
         try:
-            # Nearly always the body is here already, and nothing needs to be guarded.
-            message, rest = begin(receive())
-            if message is None:
-                assert rest is not None, "a job has ended or goes on"
-                message = await guarded(rest, Guard(BODY_TIMEOUT, self._reading), "the body")
-            body: bytes = message.get("body", b"")
-            if message.get("more_body"):
-                length = headers.get(b"content-length", b"0")
-                limit = self._max_body if length.isdigit() and int(length) <= self._max_body else 0
-                message = await guarded(_rest(message, receive, limit), Guard(BODY_TIMEOUT, self._reading), "the body")
-                body = message.get("body", b"")
-            if message["type"] == "http.disconnect":
-                return None
-            if len(body) <= self._max_body and not message.get("more_body"):
-                return body
-            if message.get("more_body"):
-                with suppress(TimedOut):
-                    await guarded(_discard(receive), Guard(DISCARD_TIMEOUT, self._reading), "the body")
-            text, status = too_large(self._max_body), 413
-        except TimedOut as error:
-            text, status = error.message, 408
-        except Unavailable as error:
-            text, status = error.message, 503
-        await out.respond(status, error_frame(None, INVALID_REQUEST, text), CLOSE)
-        return None
+            while more and size < DISCARD:
+                message = await out.receive()
+                size += len(message.get("body", b""))
+                more = message.get("more_body", False)
+        except asyncio.CancelledError as error:
+            verdict = out.verdict(error, "the body")
+            if not isinstance(verdict, TimedOut):
+                raise verdict from None
+        finally:
+            out.leave()
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
@@ -209,7 +210,7 @@ class App:
     async def close(self, patience: float = PATIENCE) -> None:
         """The server stops: say so on every stream and socket, after what is in flight has had its time."""
         for guard in tuple(self._reading):
-            guard.end("drain")
+            guard.stop("drain")
         open = dict(self._old.values())
         await asyncio.gather(*(self._end(endpoint, sse, patience) for endpoint, sse in open.items()))
 
@@ -224,7 +225,7 @@ class App:
                 await wire.stop()
 
 
-async def _rest(message: Message, receive: Receive, limit: int) -> Message:
+async def _rest(message: Message, out: AsgiOut, limit: int) -> Message:
     """The messages of a body as one, read no further than needed to see that it is too large."""
     parts, size = [], 0
     while True:
@@ -232,18 +233,16 @@ async def _rest(message: Message, receive: Receive, limit: int) -> Message:
         size += len(parts[-1])
         if size > limit or not message.get("more_body"):
             return {**message, "body": b"".join(parts)}
-        message = await receive()
+        message = await out.receive()
 
 
-async def _discard(receive: Receive) -> None:
-    """Read what is left of a body that is too large, within bounds: a client that is still writing would otherwise see
-    a broken connection instead of the answer."""
-    size = 0
-    while size < DISCARD:
-        message = await receive()
-        size += len(message.get("body", b""))
-        if not message.get("more_body"):
-            return
+async def _late(out: AsgiOut, error: BaseException) -> None:
+    """The body has not come in time (408), or before the server stopped (503)."""
+    verdict = out.verdict(error, "the body")
+    if not isinstance(verdict, (TimedOut, Unavailable)):
+        raise verdict from None
+    status = 408 if isinstance(verdict, TimedOut) else 503
+    await out.respond(status, error_frame(None, INVALID_REQUEST, verdict.message), CLOSE)
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

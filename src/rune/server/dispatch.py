@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 
@@ -28,7 +28,7 @@ _SERVER: Final = modern.SERVER_KEY.encode()
 _MAX_ANSWERS: Final = 256
 
 
-class Answer(NamedTuple):
+class Answer(msgspec.Struct):
     """A frame and the HTTP status it has where there is HTTP."""
 
     frame: bytes
@@ -60,7 +60,12 @@ class Dispatcher:
         return {guard.task for guard in self.running if guard.task is not None and guard.concerns(source)}
 
     async def answer(
-        self, envelope: Envelope, reply: Reply, headers: Mapping[bytes, bytes] | None = None, caller: Caller = ANONYMOUS
+        self,
+        envelope: Envelope,
+        reply: Reply,
+        guard: Guard,
+        headers: Mapping[bytes, bytes] | None = None,
+        caller: Caller = ANONYMOUS,
     ) -> Answer | None:
         """Answer one modern request; None when nothing may be sent any more because it was cancelled.
 
@@ -68,30 +73,34 @@ class Dispatcher:
         """
         id = envelope.id if envelope.id is not msgspec.UNSET else None
         try:
-            request = self._read(envelope, headers, caller)
+            request = self._read(envelope, reply, headers, caller)
         except ProtocolError as error:
             return Answer(_error(id, error), modern.HTTP_STATUS.get(error.code, 400))
-        request.id = id
         if request.method == LISTEN:
             del envelope, headers
-            return await self._listen(request, reply)
-        request.emit = reply
+            return await self._listen(request, reply, guard)
+        # A client that goes away cancels what it asked for (2026-07-28, Streamable HTTP).
+        guard.enter(self.timeout, self.running, request, True)
         try:
-            result = await run(self.handler, request, Guard(self.timeout, self.running, reply.suspended))
+            # As `run` does it, but a frame for every call would cost more.
+            result = await self.handler(request)
+        except BaseException as error:  # noqa: BLE001 - what is not for the client is raised again
+            return _failed(id, guard.verdict(error, request.method))
+        finally:
+            guard.leave()
+        try:
             if len(result.raw) > LARGE and result.meta == b"":
                 return Answer(self._large(id, request, result))
             return Answer(result_frame(id, self._dress(request, result)))
-        except Ended:
-            return None
         except RuneError as error:
-            return Answer(_error(id, error), modern.HTTP_STATUS.get(error.code, 200))
+            return _failed(id, error)
 
-    async def _listen(self, request: Request, reply: Reply) -> Answer | None:
+    async def _listen(self, request: Request, reply: Reply, guard: Guard) -> Answer | None:
         """A call that lasts until the client or the server ends it; the server does so with a result."""
         id = request.id
         request.emit = ListenEmit(reply, id)
         request.headers = None
-        guard = Guard(None, self._listens, reply.suspended)
+        guard.enter(None, self._listens, None, True)
         job = run(self.handler, request, guard)
         # As in `Endpoint.post`: what is not needed any more goes before the long wait.
         del request
@@ -101,11 +110,11 @@ class Dispatcher:
             return None
         except RuneError as error:
             if guard.reason != "drain":
-                return Answer(_error(id, error), modern.HTTP_STATUS.get(error.code, 200))
+                return _failed(id, error)
         members = modern.SUBSCRIPTION_KEY.encode(), jsonrpc.encode(id), self._server
         return Answer(result_frame(id, b'{"resultType":"complete","_meta":{"%b":%b,%b}}' % members))
 
-    def _read(self, envelope: Envelope, headers: Mapping[bytes, bytes] | None, caller: Caller) -> Request:
+    def _read(self, envelope: Envelope, reply: Reply, headers: Mapping[bytes, bytes] | None, caller: Caller) -> Request:
         method: str = envelope.method  # type: ignore[assignment]
         try:
             params = jsonrpc.read_object(envelope.params)
@@ -118,7 +127,8 @@ class Dispatcher:
         # What the headers contradict is refused for that reason, whatever else is wrong with it.
         meta = good or modern.check_meta(meta, method)
         row = MODERN_METHODS.get(method) or modern.find_method(method)
-        request = Request(method, params, meta=meta, caller=caller, headers=headers)
+        id = envelope.id if envelope.id is not msgspec.UNSET else None
+        request = Request(method, params, id, meta, caller, headers, reply)
         if row.asks and ("requestState" in params or "inputResponses" in params):
             self._reopen(request)
         return request
@@ -177,7 +187,7 @@ class Dispatcher:
         """The server stops: every listen is answered and ends."""
         self.draining = True
         for guard in tuple(self._listens):
-            guard.end("drain")
+            guard.stop("drain")
 
     async def settle(self, patience: float) -> None:
         """Let the requests that are being answered finish; tell those that need longer that the server stops."""
@@ -185,11 +195,20 @@ class Dispatcher:
         if tasks:
             await asyncio.wait(tasks, timeout=patience)
         for guard in tuple(self.running):
-            guard.end("drain")
+            guard.stop("drain")
 
 
 def _bound(request: Request) -> bytes:
     return binding(request.caller.subject, request.method, request.params)
+
+
+def _failed(id: Id, error: BaseException) -> Answer | None:
+    """The answer to a request that has failed, if any."""
+    if isinstance(error, Ended):
+        return None
+    if not isinstance(error, RuneError):
+        raise error
+    return Answer(_error(id, error), modern.HTTP_STATUS.get(error.code, 200))
 
 
 def _error(id: Id, error: RuneError) -> bytes:

@@ -37,7 +37,7 @@ class Duplex(Reply):
         self.session: Session | None = None
         self._dispatcher = dispatcher
         self._way = way
-        self.calls: dict[Id, Guard | None] = {}
+        self.calls: dict[Id, Guard] = {}
         self._jobs: set[asyncio.Task[None]] = set()
         self._shaking = False
         self._waiting: deque[bytes] = deque()
@@ -90,19 +90,19 @@ class Duplex(Reply):
         elif len(self.calls) >= IN_FLIGHT:
             self.push(error_frame(id, INVALID_REQUEST, f"more than {IN_FLIGHT} requests at the same time"), "")
         else:
-            self.calls[id] = None
-            self._start(self._answer(envelope, id))
+            line = self.calls[id] = Line(duplex=self, id=id)
+            self._start(self._answer(envelope, line), line)
 
-    async def _answer(self, envelope: Envelope, id: Id) -> None:
+    async def _answer(self, envelope: Envelope, line: Line) -> None:
         try:
-            answer = await self._dispatcher.answer(envelope, Line(self, id), caller=self.caller)
+            answer = await self._dispatcher.answer(envelope, line, line, caller=self.caller)
         finally:
-            del self.calls[id]
+            del self.calls[line.id]
         if answer is not None:
             self._way.write(answer.frame, "")
             if envelope.method == LISTEN and self._dispatcher.draining:
                 # The result ends it for some clients, this for the others (2026-07-28, cancellation and subscriptions).
-                self._way.write(note_frame("notifications/cancelled", jsonrpc.encode({"requestId": id})), "")
+                self._way.write(note_frame("notifications/cancelled", jsonrpc.encode({"requestId": line.id})), "")
 
     def _cancel(self, envelope: Envelope) -> None:
         """notifications/cancelled; an id that is not in flight is ignored."""
@@ -113,7 +113,7 @@ class Duplex(Reply):
             return
         guard = self.calls.get(id)
         if guard is not None:
-            guard.end("gone")
+            guard.stop("gone")
         elif self.session is not None:
             self.session.notify(envelope)
 
@@ -127,7 +127,8 @@ class Duplex(Reply):
             if len(self.session.calls) >= IN_FLIGHT:
                 self.push(error_frame(_id(envelope), INVALID_REQUEST, f"more than {IN_FLIGHT} requests at once"), "")
                 return
-            self._start(self._answer_legacy(self.session, envelope))
+            guard = Guard()
+            self._start(self._answer_legacy(self.session, envelope, guard), guard)
         elif envelope.is_notification:
             if envelope.method == "notifications/cancelled":
                 self._cancel(envelope)
@@ -140,14 +141,14 @@ class Duplex(Reply):
     async def _shake(self, session: Session, envelope: Envelope) -> None:
         """The handshake: what the client has sent right behind it waits until it is done."""
         try:
-            await self._answer_legacy(session, envelope)
+            await self._answer_legacy(session, envelope, Guard())
         finally:
             self._shaking = False
             while self._waiting and not self._shaking:
                 self.feed(self._waiting.popleft())
 
-    async def _answer_legacy(self, session: Session, envelope: Envelope) -> None:
-        frame = await session.answer(envelope, self)
+    async def _answer_legacy(self, session: Session, envelope: Envelope, guard: Guard) -> None:
+        frame = await session.answer(envelope, self, guard)
         if frame is not None:
             self._way.write(frame, "")
 
@@ -166,11 +167,13 @@ class Duplex(Reply):
         if frame is not None:
             self._way.write(frame, "")
 
-    def _start(self, job: Coroutine[Any, Any, None]) -> None:
+    def _start(self, job: Coroutine[Any, Any, None], guard: Guard | None = None) -> None:
         task = spawn(job)
         if task.done():
             self._done(task)
         else:
+            if guard is not None:
+                guard.suspended(task)
             self._jobs.add(task)
             task.add_done_callback(self._done)
 
@@ -195,23 +198,17 @@ class Duplex(Reply):
             await asyncio.wait(jobs, timeout=5)
 
 
-class Line(Reply):
-    """The reply of one modern request on a shared connection."""
+class Line(Reply, Guard, kw_only=True):
+    """The reply of one modern request on a shared connection, and what ends it."""
 
-    __slots__ = ("_duplex", "_id")
-
-    def __init__(self, duplex: Duplex, id: Id) -> None:
-        self._duplex = duplex
-        self._id = id
+    duplex: Duplex
+    id: Id
 
     def push(self, frame: bytes, topic: str) -> None:
-        self._duplex.push(frame, f"{self._id} {topic}" if topic else "")
+        self.duplex.push(frame, f"{self.id} {topic}" if topic else "")
 
     async def room(self) -> None:
-        await self._duplex.room()
-
-    def suspended(self, guard: Guard) -> None:
-        self._duplex.calls[self._id] = guard
+        await self.duplex.room()
 
 
 def _id(envelope: Envelope) -> Id:

@@ -63,7 +63,7 @@ class Endpoint:
             await self.legacy.post(envelope, headers, out, caller)
         elif envelope.is_request:
             reply = StreamReply(out, prefers_sse(headers), self._keep if envelope.method == LISTEN else None)
-            job = self.dispatcher.answer(envelope, reply, headers, caller)
+            job = self.dispatcher.answer(envelope, reply, out, headers, caller)
             # A listen lasts for hours, and there may be thousands: nothing is held that nobody reads.
             del headers, body, envelope
             await reply.finish(await job)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
-from typing import Final, Protocol, TypeAlias
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from typing import Any, Final, TypeAlias
+
+import msgspec
 
 from rune.server.dispatch import Answer
 from rune.server.reply import Reply
@@ -47,32 +48,28 @@ def prefers_sse(headers: Mapping[bytes, bytes]) -> bool:
     return stream >= 0 and (json < 0 or stream < json)
 
 
-class Out(Protocol):
-    """What a carrier of HTTP offers to one exchange."""
+class Out(Guard, kw_only=True):
+    """What a carrier of HTTP offers to one exchange, and what can end it."""
 
     async def respond(self, status: int, body: bytes, headers: Headers = (JSON,)) -> None:
         """A whole response; content-length is added."""
-        ...
+        raise NotImplementedError
 
     async def begin(self, status: int, headers: Headers) -> None:
         """The head of a stream."""
-        ...
+        raise NotImplementedError
 
     async def write(self, data: bytes) -> None:
         """A piece of a stream; waits while the client does not read."""
-        ...
+        raise NotImplementedError
 
     async def end(self) -> None:
         """The end of a stream."""
-        ...
+        raise NotImplementedError
 
     async def gone(self) -> None:
         """Returns when the client has closed the connection, or the exchange is over."""
-        ...
-
-    def watch(self, gone: Callable[[], None]) -> None:
-        """Call `gone` when the client closes the connection before the exchange is over."""
-        ...
+        raise NotImplementedError
 
 
 class SseWriter:
@@ -148,39 +145,35 @@ class SseWriter:
             await asyncio.wait([self._pump])
 
 
-class StreamReply(Reply):
+class StreamReply(Reply, msgspec.Struct, eq=False):
     """The reply of one modern POST: silent until something is emitted, which turns the response into SSE."""
 
-    __slots__ = ("_keep", "_out", "_stream", "writer")
-
-    def __init__(self, out: Out, stream: bool, keep: Callable[[SseWriter], None] | None = None) -> None:
-        self._out = out
-        self._stream = stream
-        self._keep = keep
-        self.writer: SseWriter | None = None
+    out: Out
+    stream: bool = False
+    keep: Callable[[SseWriter], None] | None = None
+    writer: SseWriter | None = None
 
     def push(self, frame: bytes, topic: str) -> None:
         if self.writer is None:
-            self.writer = SseWriter(self._out)
-            if self._keep is not None:
-                self._keep(self.writer)
+            self.writer = SseWriter(self.out)
+            if self.keep is not None:
+                self.keep(self.writer)
         self.writer.send(sse.encode(frame), topic)
 
     async def room(self) -> None:
         if self.writer is not None:
             await self.writer.room()
 
-    def suspended(self, guard: Guard) -> None:
-        # A client that goes away cancels what it asked for (2026-07-28, Streamable HTTP).
-        self._out.watch(partial(guard.end, "gone"))
-
-    async def finish(self, answer: Answer | None) -> None:
+    def finish(self, answer: Answer | None) -> Coroutine[Any, Any, None]:
         """The answer, as JSON or as the last event; None when it was cancelled."""
+        if answer is not None and self.writer is None and not (self.stream and answer.status == 200):
+            return self.out.respond(answer.status, answer.frame)
+        return self._end(answer)
+
+    async def _end(self, answer: Answer | None) -> None:
         if answer is None:
             if self.writer is not None:
                 await self.writer.abandon()
-        elif self.writer is None and not (self._stream and answer.status == 200):
-            await self._out.respond(answer.status, answer.frame)
         else:
             self.push(answer.frame, "")
             if self.writer is not None:

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
 from time import monotonic
 from typing import Any, Final
 
+import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from rune.aio import spawn
 from rune.errors import INVALID_REQUEST
 from rune.protocol.jsonrpc import error_frame
 from rune.server.endpoint import Endpoint, once
-from rune.server.exchange import BODY_TIMEOUT, DISCARD, DISCARD_TIMEOUT, JSON, Headers, too_large
+from rune.server.exchange import BODY_TIMEOUT, DISCARD, DISCARD_TIMEOUT, JSON, Headers, Out, too_large
 
 log = logging.getLogger("rune.server")
 
@@ -28,33 +29,24 @@ TOGETHER: Final = 64 * 1024
 _STATUS: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 
 
-class Lane:
+class Lane(Out, kw_only=True):
     """One POST: a cycle for uvicorn, which fills `body` and calls `set`, and an Out for the endpoint."""
 
-    __slots__ = (
-        "_endpoint", "_gone", "_protocol", "_since", "_timer", "_watching", "begun", "body", "disconnected", "headers",
-        "keep_alive", "more_body", "queued", "response_complete", "size", "started",
-    )  # fmt: skip
-
-    def __init__(
-        self, protocol: FastLane, endpoint: Endpoint, headers: list[tuple[bytes, bytes]], keep_alive: bool
-    ) -> None:
-        self._protocol = protocol
-        self._endpoint = endpoint
-        self._gone: asyncio.Future[None] | None = None
-        self._watching: Callable[[], None] | None = None
-        self._since = monotonic()
-        self._timer: asyncio.TimerHandle | None = None
-        self.headers = headers
-        self.keep_alive = keep_alive
-        self.body = bytearray()
-        self.size = 0
-        self.more_body = True
-        self.queued = False
-        self.started = False
-        self.begun = False
-        self.disconnected = False
-        self.response_complete = False
+    protocol: FastLane
+    endpoint: Endpoint
+    headers: list[tuple[bytes, bytes]]
+    keep_alive: bool
+    body: bytearray = msgspec.field(default_factory=bytearray)
+    size: int = 0
+    more_body: bool = True
+    queued: bool = False
+    started: bool = False
+    begun: bool = False
+    disconnected: bool = False
+    response_complete: bool = False
+    _gone: asyncio.Future[None] | None = None
+    _since: float = msgspec.field(default_factory=monotonic)
+    _timer: asyncio.TimerHandle | None = None
 
     # --- what uvicorn wants of a cycle ---
 
@@ -68,8 +60,7 @@ class Lane:
         if self.disconnected:
             if self._gone is not None and not self._gone.done():
                 self._gone.set_result(None)
-            if self._watching is not None:
-                self._watching()
+            self.lost()
         elif self.started:
             return
         elif self.more_body:
@@ -78,7 +69,7 @@ class Lane:
             self.start()
 
     def _more(self) -> None:
-        if self.size or len(self.body) > self._protocol.max_body:
+        if self.size or len(self.body) > self.protocol.max_body:
             self.size += len(self.body)
             self.body.clear()
             if self.size > DISCARD:
@@ -87,7 +78,7 @@ class Lane:
     def waiting(self) -> None:
         """The body is not here yet. One that is, or says that it is, too large is read on for a moment and then
         answered: a client that is still writing would otherwise see a broken connection instead of the answer."""
-        protocol = self._protocol
+        protocol = self.protocol
         if not self.size:
             length = dict(self.headers).get(b"content-length", b"0")
             self.size = int(not length.isdigit() or int(length) > protocol.max_body)
@@ -108,17 +99,18 @@ class Lane:
     def start(self) -> None:
         """Answer."""
         self.started = True
-        self._protocol.running = self
+        self.protocol.running = self
         if self._timer is not None:
             self._timer.cancel()
         task = spawn(self._answer())
         if not task.done():
-            tasks = self._protocol.tasks
+            self.suspended(task)
+            tasks = self.protocol.tasks
             tasks.add(task)
             task.add_done_callback(tasks.discard)
 
     async def _answer(self) -> None:
-        protocol = self._protocol
+        protocol = self.protocol
         headers = once(self.headers)
         try:
             if headers is None:
@@ -128,7 +120,7 @@ class Lane:
             else:
                 # Some exchanges last for hours: what has been handed on is not kept here as well.
                 body, self.body, self.headers = bytes(self.body), bytearray(), []
-                job = self._endpoint.post(headers, body, self)
+                job = self.endpoint.post(headers, body, self)
                 del headers, body
                 await job
         except Exception:
@@ -155,29 +147,29 @@ class Lane:
     async def respond(self, status: int, body: bytes, headers: Headers = (JSON,)) -> None:
         if self.disconnected:
             return
-        head = self._protocol.head(status) if headers == _ONLY_JSON and self.keep_alive else self._head(status, headers)
+        head = self.protocol.head(status) if headers == _ONLY_JSON and self.keep_alive else self._head(status, headers)
         head = b"%bcontent-length: %d\r\n\r\n" % (head, len(body))
         if len(body) > TOGETHER:
-            self._protocol.transport.writelines((head, body))
+            self.protocol.transport.writelines((head, body))
         else:
-            self._protocol.transport.write(head + body)
+            self.protocol.transport.write(head + body)
         self._complete()
 
     async def begin(self, status: int, headers: Headers) -> None:
         self.begun = True
         if not self.disconnected:
-            self._protocol.transport.write(self._head(status, headers) + b"transfer-encoding: chunked\r\n\r\n")
+            self.protocol.transport.write(self._head(status, headers) + b"transfer-encoding: chunked\r\n\r\n")
 
     async def write(self, data: bytes) -> None:
-        flow = self._protocol.flow
+        flow = self.protocol.flow
         if flow.write_paused and not self.disconnected:
             await flow.drain()
         if not self.disconnected:
-            self._protocol.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+            self.protocol.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
 
     async def end(self) -> None:
         if not self.disconnected:
-            self._protocol.transport.write(b"0\r\n\r\n")
+            self.protocol.transport.write(b"0\r\n\r\n")
             self._complete()
 
     async def gone(self) -> None:
@@ -185,22 +177,18 @@ class Lane:
             self._gone = asyncio.get_running_loop().create_future()
             await self._gone
 
-    def watch(self, gone: Callable[[], None]) -> None:
-        self._watching = gone
-
     def _head(self, status: int, headers: Headers) -> bytes:
         lines = [_STATUS[status]]
-        lines += [b"%b: %b\r\n" % pair for pair in (*self._protocol.server_state.default_headers, *headers)]
+        lines += [b"%b: %b\r\n" % pair for pair in (*self.protocol.server_state.default_headers, *headers)]
         if not self.keep_alive:
             lines.append(b"connection: close\r\n")
         return b"".join(lines)
 
     def _complete(self) -> None:
         self.response_complete = True
-        self._watching = None
         if self._gone is not None and not self._gone.done():
             self._gone.set_result(None)
-        self._protocol.lane_complete(self.keep_alive)
+        self.protocol.lane_complete(self.keep_alive)
 
 
 _ONLY_JSON: Final = (JSON,)
@@ -257,7 +245,8 @@ class FastLane(HttpToolsProtocol):
         endpoint = self.lanes.get(self.url)
         if endpoint is not None and self._plain_post():
             previous = self.cycle
-            lane = Lane(self, endpoint, self.headers, self.parser.should_keep_alive())
+            keep = self.parser.should_keep_alive()
+            lane = Lane(protocol=self, endpoint=endpoint, headers=self.headers, keep_alive=keep)
             self.cycle = lane  # type: ignore[assignment]
             if previous is not None and not previous.response_complete:
                 lane.queued = True

@@ -10,7 +10,6 @@ from rune.protocol import jsonrpc
 from rune.protocol.jsonrpc import note_frame
 from rune.protocol.modern import SUBSCRIPTION_KEY
 from rune.request import Emit, Note
-from rune.server.run import Guard
 
 
 class Reply(Emit):
@@ -23,9 +22,6 @@ class Reply(Emit):
 
     def push(self, frame: bytes, topic: str) -> None:
         """Send without waiting. `topic` says what a notification is about, which may be coalesced; else empty."""
-
-    def suspended(self, guard: Guard) -> None:
-        """The request waits for something; the guard can end it when its client goes away."""
 
     def __call__(self, note: Note) -> None:
         self.push(note_frame(note.method, note.params), note.method)

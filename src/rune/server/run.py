@@ -1,16 +1,18 @@
-"""Runs a handler for one request under a guard: a deadline, a client that may go away, a server that may stop.
+"""Ends an exchange from outside: its time is over, its client has gone, or the server stops.
 
-Both rims use it. A request that never suspends pays for none of this.
+All rims use it. It happens in the task of the exchange; one that never waits for anything pays for next to nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Coroutine, Generator
 from time import monotonic
 from types import coroutine
 from typing import Any, Literal, TypeAlias, TypeVar
+
+import msgspec
 
 from rune.errors import RuneError, TimedOut, Unavailable
 from rune.request import Handler, Request, Result
@@ -21,123 +23,134 @@ log = logging.getLogger("rune.server")
 T = TypeVar("T")
 
 Reason: TypeAlias = Literal["", "timeout", "gone", "drain"]
+Stage: TypeAlias = tuple[float | None, "set[Guard]", Request | None, bool]
+"""How long it may take, where the guard stands, the request, and whether it ends when the client goes away."""
 
 
 class Ended(Exception):
     """The guard has cancelled a request because its client is gone: nothing is sent any more."""
 
 
-class Guard:
-    """Ends a running request from outside. While the request waits for something, the guard stands in `registry`."""
+class Guard(msgspec.Struct, eq=False):
+    """Ends what one exchange is doing from outside.
 
-    __slots__ = ("_handle", "_on_suspend", "_registry", "reason", "request", "task", "timeout")
+    An exchange goes through stages: its body is read, its handler runs. While a stage waits for something, the guard
+    stands in the registry of that stage. `suspended` is for the carrier, which sees first that something is waited for.
+    """
 
-    def __init__(
-        self,
-        timeout: float | None,
-        registry: set[Guard] | None = None,
-        on_suspend: Callable[[Guard], None] | None = None,
+    stage: Stage | None = None
+    task: asyncio.Task[Any] | None = None
+    reason: Reason = ""
+    _handle: asyncio.TimerHandle | None = None
+
+    def enter(
+        self, timeout: float | None, registry: set[Guard], request: Request | None = None, client: bool = False
     ) -> None:
-        self.timeout = timeout
-        self.reason: Reason = ""
-        self.task: asyncio.Task[Any] | None = None
-        self.request: Request | None = None
-        self._registry = registry
-        self._on_suspend = on_suspend
-        self._handle: asyncio.TimerHandle | None = None
+        """A stage begins; `client` says that it ends when the client goes away."""
+        self.stage = timeout, registry, request, client
+        if request is not None and timeout is not None:
+            request.deadline = monotonic() + timeout
+        if self.reason:
+            self.reason = ""
+        if self.task is not None:
+            self._arm()
 
-    def suspended(self) -> None:
-        """The request waits for something: only from now on can it be late or lose its client."""
-        self.task = asyncio.current_task()
-        if self._registry is not None:
-            self._registry.add(self)
-        if self._on_suspend is not None:
-            self._on_suspend(self)
-        if self.timeout is not None:
-            self._handle = asyncio.get_running_loop().call_later(self.timeout, self.end, "timeout")
+    def leave(self) -> None:
+        """The stage is over."""
+        stage, self.stage = self.stage, None
+        if self.task is not None and stage is not None:
+            stage[1].discard(self)
+            if self._handle is not None:
+                self._handle.cancel()
+                self._handle = None
 
-    def concerns(self, source: Source) -> bool:
-        """Whether its request is answered by a source, as far as that is known yet."""
-        target = self.request.target if self.request is not None else None
-        return target is None or target.source is source
+    def suspended(self, task: asyncio.Task[Any] | None = None) -> None:
+        """The exchange waits for something: only from now on can it be late or lose its client."""
+        self.task = task or asyncio.current_task()
+        self._arm()
 
-    def end(self, reason: Reason) -> None:
-        """Cancel the request, once."""
-        if not self.reason and self.task is not None and not self.task.done():
+    def _arm(self) -> None:
+        if self.stage is None:
+            return
+        timeout, registry, _, client = self.stage
+        registry.add(self)
+        if timeout is not None:
+            self._handle = asyncio.get_running_loop().call_later(timeout, self.stop, "timeout")
+        if client:
+            self.watch()
+
+    def watch(self) -> None:
+        """The stage ends when the client goes away: see to it that `lost` is called then."""
+
+    def lost(self) -> None:
+        """The client has gone."""
+        if self.stage is not None and self.stage[3]:
+            self.stop("gone")
+
+    def stop(self, reason: Reason) -> None:
+        """Cancel the stage, once."""
+        if not self.reason and self.stage is not None and self.task is not None and not self.task.done():
             self.reason = reason
             self.task.cancel()
 
-    def stop(self) -> None:
-        """The request is over."""
-        if self.task is not None:
-            self.task = None
-            if self._registry is not None:
-                self._registry.discard(self)
-            if self._handle is not None:
-                self._handle.cancel()
+    def concerns(self, source: Source) -> bool:
+        """Whether its request is answered by a source, as far as that is known yet."""
+        request = None if self.stage is None else self.stage[2]
+        target = None if request is None else request.target
+        return target is None or target.source is source
+
+    def verdict(self, error: BaseException, what: str) -> BaseException:
+        """What the end of a stage by an exception stands for: a RuneError, Ended, or something that must go on."""
+        if isinstance(error, RuneError) or not isinstance(error, (Exception, asyncio.CancelledError)):
+            return error
+        if isinstance(error, asyncio.CancelledError):
+            return self._cancelled(what)
+        # A bug of ours or of a source: the client learns that it happened, the log learns what.
+        log.error("%s failed", what, exc_info=error)
+        return RuneError(f"internal error ({type(error).__name__})")
+
+    def _cancelled(self, what: str) -> BaseException:
+        task = asyncio.current_task()
+        if not self.reason:
+            if task is not None and task.cancelling():
+                return asyncio.CancelledError()
+            # Nobody has cancelled this exchange: its job let the end of something else of its own slip through.
+            return RuneError(f"{what}: was cancelled from within")
+        if task is not None:
+            task.uncancel()
+        match self.reason:
+            case "timeout":
+                seconds = self.stage[0] if self.stage is not None else None
+                return TimedOut(f"{what}: not done within {seconds:g} s")
+            case "drain":
+                return Unavailable(f"{what}: the server is stopping")
+        return Ended()
 
 
 async def run(handler: Handler, request: Request, guard: Guard) -> Result:
-    """Ask the handler, and turn whatever goes wrong into a RuneError.
+    """Ask the handler in the stage that the guard has entered, and turn whatever goes wrong into a RuneError.
 
     Raises:
         Ended: when the guard has cancelled it because its client is gone.
         RuneError: everything else.
     """
-    if guard.timeout is not None:
-        request.deadline = monotonic() + guard.timeout
     try:
-        # Most requests end without ever waiting: those need no guard.
-        result, rest = begin(handler(request))
-        if rest is not None:
-            guard.request = request
-            result = await guarded(rest, guard, request.method)
-        assert result is not None, "a handler answers or raises"
-        return result
-    except (RuneError, Ended):
-        raise
-    except asyncio.CancelledError:
-        raise _cancelled(request.method) from None
-    except Exception as error:
-        # A bug of ours or of a source: the client learns that it happened, the log learns what.
-        log.exception("%s failed", request.method)
-        raise RuneError(f"internal error ({type(error).__name__})") from None
-
-
-async def guarded(job: Coroutine[Any, Any, T], guard: Guard, what: str) -> T:
-    """Await a job under a guard.
-
-    Raises:
-        TimedOut: when its time is over.
-        Unavailable: when the server stops.
-        RuneError: when the job raises CancelledError of its own accord.
-        Ended: when its client is gone.
-    """
-    try:
-        return await _watched(job, guard)
-    except asyncio.CancelledError:
-        if not guard.reason:
-            raise _cancelled(what) from None
-        task = asyncio.current_task()
-        if task is not None:
-            task.uncancel()
-        match guard.reason:
-            case "timeout":
-                raise TimedOut(f"{what}: not done within {guard.timeout:g} s") from None
-            case "drain":
-                raise Unavailable(f"{what}: the server is stopping") from None
-        raise Ended from None
+        return await handler(request)
+    except BaseException as error:  # noqa: BLE001 - what is not for the client is raised again
+        raise guard.verdict(error, request.method) from None
     finally:
-        guard.stop()
+        guard.leave()
 
 
-def _cancelled(what: str) -> BaseException:
-    """What a CancelledError stands for that no guard has caused."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        return asyncio.CancelledError()
-    # Nobody has cancelled this request: its job let the end of something else of its own slip through.
-    return RuneError(f"{what}: was cancelled from within")
+@coroutine
+def watched(job: Coroutine[Any, Any, None], guard: Guard) -> Generator[Any, Any, None]:
+    """`await job`, telling the guard when it suspends for the first time. It stays in the same task throughout: a timer
+    or a second task for every request would cost more than the request. For the same reason the job returns nothing: a
+    value would come out of it as an exception."""
+    for step in job.__await__():
+        guard.suspended()
+        yield from _steps(job, step)
+        return
 
 
 def begin(job: Coroutine[Any, Any, T]) -> tuple[T | None, Coroutine[Any, Any, T] | None]:
@@ -147,19 +160,6 @@ def begin(job: Coroutine[Any, Any, T]) -> tuple[T | None, Coroutine[Any, Any, T]
     except StopIteration as stop:
         return stop.value, None
     return None, _rest(job, step)
-
-
-@coroutine
-def _watched(job: Coroutine[Any, Any, T], guard: Guard) -> Generator[Any, Any, T]:
-    """`await job`, telling the guard when it suspends for the first time. It stays in the same task throughout: a timer
-    or a second task for every request would cost more than the request."""
-    try:
-        step = job.send(None)
-    except StopIteration as stop:
-        result: T = stop.value
-        return result
-    guard.suspended()
-    return (yield from _steps(job, step))
 
 
 async def _rest(job: Coroutine[Any, Any, T], step: Any) -> T:

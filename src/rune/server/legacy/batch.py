@@ -10,6 +10,7 @@ from rune.protocol import jsonrpc
 from rune.protocol.jsonrpc import error_frame
 from rune.server.legacy.session import Session
 from rune.server.reply import Reply
+from rune.server.run import Guard
 
 REVISION: Final = "2025-03-26"
 LIMIT: Final = 128
@@ -35,6 +36,8 @@ async def _member(session: Session, data: bytes, reply: Reply) -> bytes | None:
     except jsonrpc.Malformed as error:
         return error_frame(error.id, error.code, error.message)
     if envelope.is_request:
-        return await session.answer(envelope, reply)
+        guard = Guard()
+        guard.suspended()
+        return await session.answer(envelope, reply, guard)
     session.hear(envelope)
     return None

@@ -159,7 +159,7 @@ class LegacyHttp:
         reply = HttpReply(owner, out)
         if prefers_sse(headers):
             reply.open()
-        await reply.finish(await owner.session.answer(envelope, reply))
+        await reply.finish(await owner.session.answer(envelope, reply, out))
 
     async def _open(self, envelope: Envelope, out: Out, caller: Caller) -> None:
         if len(self._sessions) >= self._max and not self._make_room():
@@ -167,7 +167,7 @@ class LegacyHttp:
             await out.respond(503, error_frame(None, INVALID_REQUEST, text), (JSON, (b"retry-after", b"5")))
             return
         owner = HttpSession(self._dispatcher, caller)
-        frame = await owner.session.answer(envelope, HttpReply(owner, out))
+        frame = await owner.session.answer(envelope, HttpReply(owner, out), out)
         assert frame is not None, "initialize cannot be cancelled"
         if not owner.session.revision:
             # A handshake that failed leaves nothing behind, least of all an id.

@@ -97,11 +97,13 @@ class ListenEmit(SessionEmit):
 
 
 class Call:
-    """A request in flight, so that notifications/cancelled can end it."""
+    """A request in flight: the way back to its client, what ends it, and notifications/cancelled as well."""
 
-    __slots__ = ("cancelled", "task")
+    __slots__ = ("cancelled", "guard", "reply", "task")
 
-    def __init__(self) -> None:
+    def __init__(self, reply: Reply, guard: Guard) -> None:
+        self.reply = reply
+        self.guard = guard
         self.task = asyncio.current_task()
         self.cancelled = False
 
@@ -140,16 +142,16 @@ class Session:
         self._questions: dict[Id, asyncio.Future[Envelope]] = {}
         self._listens: dict[str, asyncio.Task[None]] = {}
 
-    async def answer(self, envelope: Envelope, reply: Reply) -> bytes | None:
+    async def answer(self, envelope: Envelope, reply: Reply, guard: Guard) -> bytes | None:
         """Answer a request of this client; None when it was cancelled and nothing may be sent."""
         id = envelope.id if envelope.id is not msgspec.UNSET else None
         method = str(envelope.method)
         if id in self.calls:
             return error_frame(id, INVALID_REQUEST, f"id {id} is already in use")
-        call = self.calls[id] = Call()
+        call = self.calls[id] = Call(reply, guard)
         try:
             params = jsonrpc.read_object(envelope.params)
-            return result_frame(id, await self._answer(method, params, id, reply))
+            return result_frame(id, await self._answer(method, params, id, call))
         except asyncio.CancelledError:
             if not call.cancelled:
                 raise
@@ -170,10 +172,10 @@ class Session:
             return METHOD_NOT_FOUND
         return error.code
 
-    async def _answer(self, method: str, params: Params, id: Id, reply: Reply) -> bytes:
+    async def _answer(self, method: str, params: Params, id: Id, call: Call) -> bytes:
         row = METHODS.get(method)
         if method == "initialize":
-            return await self._initialize(params)
+            return await self._initialize(params, call)
         if not self.revision:
             if method == "ping":
                 return b"{}"
@@ -192,10 +194,10 @@ class Session:
                 return await self._subscribe(params)
             case "resources/unsubscribe":
                 return self._unsubscribe(params)
-        request = self._request(method, params, id, reply)
+        request = self._request(method, params, id, call.reply)
         if tasks.concerns(method, params, self.revision):
-            return await tasks.answer(self, request, reply)
-        result = await self.call(request, reply)
+            return await tasks.answer(self, request, call)
+        result = await self.call(request, call)
         return self._downgrade(method, result)
 
     def _request(self, method: str, params: Params, id: Id, reply: Reply) -> Request:
@@ -208,20 +210,19 @@ class Session:
         emit = SessionEmit(reply, self.revision, id)
         return Request(method, params, id=id, meta=meta, caller=self.caller, emit=emit, older=True)
 
-    async def call(self, request: Request, reply: Reply) -> Result:
+    async def call(self, request: Request, call: Call) -> Result:
         """Ask the handler, and this client whatever the handler wants to know on the way.
 
         Raises:
             RuneError: what the handler raises; TimedOut when the client does not answer.
         """
         for _ in range(ROUNDS):
-            result = await run(
-                self._dispatcher.handler, request, Guard(self._dispatcher.timeout, self._dispatcher.running)
-            )
+            call.guard.enter(self._dispatcher.timeout, self._dispatcher.running, request)
+            result = await run(self._dispatcher.handler, request, call.guard)
             if result.kind != "input_required":
                 return result
             try:
-                answers = await asking.answers(self.ask(result.value.get("inputRequests", {}), reply), result.moved)
+                answers = await asking.answers(self.ask(result.value.get("inputRequests", {}), call), result.moved)
             except BaseException:
                 # Refused, timed out or cancelled: whoever has asked need not wait for an answer any more.
                 if result.abandon is not None:
@@ -242,7 +243,7 @@ class Session:
     # --- questions to the client -------------------------------------------------------------------------------------
 
     async def ask(
-        self, wanted: Mapping[str, Any], reply: Reply, related: Mapping[str, Any] | None = None
+        self, wanted: Mapping[str, Any], call: Call, related: Mapping[str, Any] | None = None
     ) -> dict[str, msgspec.Raw]:
         """Send questions on the stream of the call they belong to and wait for all answers."""
         loop = asyncio.get_running_loop()
@@ -258,7 +259,7 @@ class Session:
                 params = {**params, "_meta": {**params.get("_meta", {}), questions.KEY: key, **(related or {})}}
                 future = self._questions[number] = loop.create_future()
                 waiting[key] = question["method"], number, future
-                reply.push(request_frame(number, question["method"], jsonrpc.encode(params)), "")
+                call.reply.push(request_frame(number, question["method"], jsonrpc.encode(params)), "")
             answers = {}
             async with asyncio.timeout(ASK_TIMEOUT):
                 for key, (method, _, future) in waiting.items():
@@ -270,7 +271,7 @@ class Session:
             for _, number, future in waiting.values():
                 self._questions.pop(number, None)
                 if not future.done() or future.cancelled():
-                    reply.push(note_frame("notifications/cancelled", jsonrpc.encode({"requestId": number})), "")
+                    call.reply.push(note_frame("notifications/cancelled", jsonrpc.encode({"requestId": number})), "")
 
     def respond(self, envelope: Envelope) -> None:
         """An answer of the client to one of our questions; one that nobody waits for is dropped."""
@@ -298,7 +299,7 @@ class Session:
 
     # --- what only legacy clients have -------------------------------------------------------------------------------
 
-    async def _initialize(self, params: Params) -> bytes:
+    async def _initialize(self, params: Params, call: Call) -> bytes:
         if self.revision:
             raise ProtocolError(INVALID_REQUEST, "the session is already initialized")
         try:
@@ -311,7 +312,8 @@ class Session:
         revision = negotiate.choose(requested)
         self._base = _shared_meta(capabilities, bytes(params.get("clientInfo", b"")), self._level)
         discover = Request("server/discover", meta=self._base, caller=self.caller, older=True)
-        result = await run(self._dispatcher.handler, discover, Guard(self._dispatcher.timeout))
+        call.guard.enter(self._dispatcher.timeout, self._dispatcher.running, discover)
+        result = await run(self._dispatcher.handler, discover, call.guard)
         value = {**result.value, "_meta": {"io.modelcontextprotocol/serverInfo": self._dispatcher.server_info}}
         self.revision = revision
         return jsonrpc.encode(negotiate.initialize_result(value, revision))

@@ -15,8 +15,7 @@ from rune.protocol.methods import NEWEST_LEGACY, TASKS
 from rune.request import Params, Request
 
 if TYPE_CHECKING:
-    from rune.server.legacy.session import Session
-    from rune.server.reply import Reply
+    from rune.server.legacy.session import Call, Session
 
 TERMINAL: Final = ("completed", "failed", "cancelled")
 POLL: Final = 0.1
@@ -32,25 +31,25 @@ def concerns(method: str, params: Params, revision: str) -> bool:
     return revision == NEWEST_LEGACY and (method.startswith("tasks/") or (method == "tools/call" and "task" in params))
 
 
-async def answer(session: Session, request: Request, reply: Reply) -> bytes:
+async def answer(session: Session, request: Request, call: Call) -> bytes:
     """Answer it in the shapes of that revision."""
     request = request.replace(meta=_declaring(request))
     match request.method:
         case "tools/call":
-            result = await session.call(request, reply)
+            result = await session.call(request, call)
             if result.kind == "task":
                 return shapes.create_result(result.raw)
             return results.downgrade_result(request.method, result.raw, session.revision)
         case "tasks/cancel":
-            await session.call(request, reply)
-            return await _get(session, request, reply)
+            await session.call(request, call)
+            return await _get(session, request, call)
         case "tasks/list":
-            records = (await session.call(request, reply)).value["tasks"]
+            records = (await session.call(request, call)).value["tasks"]
             return shapes.list_result(jsonrpc.encode(record) for record in records)
         case "tasks/result":
-            return await _result(session, request, reply)
+            return await _result(session, request, call)
         case _:
-            return await _get(session, request, reply)
+            return await _get(session, request, call)
 
 
 def _declaring(request: Request) -> Any:
@@ -67,16 +66,16 @@ def _as(request: Request, method: str, **params: Any) -> Request:
     return request.replace(method=method, params={**task, **raw}, id=None)
 
 
-async def _get(session: Session, request: Request, reply: Reply) -> bytes:
-    return shapes.get_result((await session.call(_as(request, "tasks/get"), reply)).raw)
+async def _get(session: Session, request: Request, call: Call) -> bytes:
+    return shapes.get_result((await session.call(_as(request, "tasks/get"), call)).raw)
 
 
-async def _result(session: Session, request: Request, reply: Reply) -> bytes:
+async def _result(session: Session, request: Request, call: Call) -> bytes:
     """Blocks until the task is over, asking the client on the way (tasks/result of 2025-11-25)."""
     id = request.text("taskId")
     asked: set[str] = set()
     while True:
-        task = (await session.call(_as(request, "tasks/get"), reply)).value
+        task = (await session.call(_as(request, "tasks/get"), call)).value
         status = task["status"]
         if status == "completed":
             raw = jsonrpc.encode(task["result"])
@@ -87,7 +86,7 @@ async def _result(session: Session, request: Request, reply: Reply) -> bytes:
         pending = {key: value for key, value in task.get("inputRequests", {}).items() if key not in asked}
         if pending:
             asked |= pending.keys()
-            answers = await session.ask(pending, reply, {shapes.RELATED: {"taskId": id}})
-            await session.call(_as(request, "tasks/update", inputResponses=answers), reply)
+            answers = await session.ask(pending, call, {shapes.RELATED: {"taskId": id}})
+            await session.call(_as(request, "tasks/update", inputResponses=answers), call)
         else:
             await asyncio.sleep(POLL)
