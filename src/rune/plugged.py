@@ -11,6 +11,7 @@ import msgspec
 
 from rune.config.model import Config, PluginTable
 from rune.errors import ConfigError
+from rune.facade import framework
 from rune.pipeline import Pipeline
 from rune.plugin import Plugin, PluginCondition, PluginConfig
 
@@ -65,7 +66,8 @@ class Plugged:
             config=table.config,
         )
         try:
-            plugin: Plugin = self._class(table.use)(settings)
+            with framework(config.plugin_folder):
+                plugin: Plugin = self._class(table.use)(settings)
         except ConfigError as error:
             raise ConfigError(f"{origin}: plugin {settings.name}: {error.message}", hint=error.hint) from None
         except Exception as error:

@@ -6,11 +6,11 @@ and error policy are applied by `pipeline.py` from its own copy of the config; a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from typing import Any, ClassVar, Final, Generic, NamedTuple, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from rune.native import Implementation
 
@@ -283,10 +283,19 @@ class Plugin:
     """
 
     implementation: Implementation = "python"
-    hooks: ClassVar[Sequence[str]] = ()
 
     def __init__(self, config: PluginConfig) -> None:
         self.config = config
+
+    @property
+    def mode(self) -> PluginMode:
+        """Its mode in the config."""
+        return self.config.mode
+
+    @property
+    def priority(self) -> int:
+        """Its priority in the config."""
+        return self.config.priority
 
     @property
     def name(self) -> str:

@@ -13,7 +13,7 @@ LAYERS = (
     "app connect",
     "build web",
     "gateway",
-    "chain plugged",
+    "chain plugged facade",
     "notes pipeline router profile view addresses listens server sources plugins",
     "source plugin client tasks taskids parking",
     "auth request wires stores asking",

@@ -36,6 +36,9 @@ VERBS: Final = {
 LISTENERS: Final = {"http": "rune.app.http:serve", "stdio": "rune.app.stdio:serve"}
 """How `serve` listens; HTTP brings uvicorn along, which stdio does not need."""
 
+PLUGINS: Final = "rune.config.plugins_yaml:read_plugins"
+"""Reads YAML, which nobody else needs."""
+
 VAULT: Final = "rune.auth.vault:Vault"
 """Opened by configs that say `${secret:NAME}`, and only then."""
 

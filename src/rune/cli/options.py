@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from rune.cli import VAULT, late
+from rune.cli import PLUGINS, VAULT, late
 from rune.cli.screen import Misuse
 from rune.config.fill import Surroundings
 from rune.config.model import Config
@@ -50,6 +51,12 @@ def common(function: F) -> F:
 def served(function: F) -> F:
     """What verbs have that serve TARGETs."""
     function = click.argument("targets", metavar="[TARGET]...", nargs=-1, **_WORD)(function)
+    function = click.option(
+        "--plugins",
+        metavar="FILE",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="A plugins/config.yaml.",
+    )(function)
     return common(_config(function))
 
 
@@ -89,15 +96,33 @@ def _is_toml(_ctx: click.Context, _parameter: click.Parameter, path: Path) -> Pa
     return path
 
 
-def configured(targets: tuple[str, ...], file: Path | None) -> Config:
+def configured(targets: tuple[str, ...], file: Path | None, plugins: Path | None = None) -> Config:
     """The Config of a command line, with the command after `--` that `main` has put aside."""
-    return reading(targets, file)()
+    return reading(targets, file, plugins)()
 
 
-def reading(targets: tuple[str, ...], file: Path | None) -> Callable[[], Config]:
+def reading(targets: tuple[str, ...], file: Path | None, plugins: Path | None = None) -> Callable[[], Config]:
     """The same, to be read as often as it changes."""
     command = click.get_current_context().obj or ()
-    return lambda: load(targets, command, file, environ=surroundings())
+
+    def read() -> Config:
+        config = load(targets, command, file, environ=surroundings())
+        return config if plugins is None else _with_plugins(config, plugins)
+
+    return read
+
+
+def _with_plugins(config: Config, path: Path) -> Config:
+    more, folder = late(PLUGINS)(path, surroundings())
+    first = len(config.plugins)
+    lines = {f"plugins.{first + index}": str(path) for index in range(len(more))}
+    return replace(
+        config,
+        plugins=(*config.plugins, *more),
+        plugin_folder=folder,
+        files=(*config.files, path),
+        lines={**config.lines, **lines},
+    )
 
 
 def surroundings() -> Surroundings:

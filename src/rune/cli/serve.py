@@ -61,7 +61,7 @@ def serve(targets: tuple[str, ...], file: Path | None, as_json: bool, **options:
     logging.basicConfig(stream=sys.stderr, level=level, format="%(name)s: %(message)s")
     # What comes from a reload is for whoever has changed the config.
     logging.getLogger("rune.reload").setLevel(logging.INFO)
-    config = configured(targets, file)
+    config = configured(targets, file, options["plugins"])
     given = {key: options[key] for key in ("host", "port") if options[key] is not None}
     table = msgspec.structs.replace(config.server, **given)
     if not (options["stdio"] or options["allow_anonymous"] or loopback(table.host)):
@@ -69,7 +69,7 @@ def serve(targets: tuple[str, ...], file: Path | None, as_json: bool, **options:
             f"{table.host} can be reached by others, and whoever reaches it may call every tool",
             "--host 127.0.0.1, or --allow-anonymous if that is meant",
         )
-    again = reading(targets, file or config.path)
+    again = reading(targets, file or config.path, options["plugins"])
     run_loop(_serve(config, again, listening(table), stdio=options["stdio"], as_json=as_json))
 
 

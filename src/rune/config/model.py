@@ -256,3 +256,4 @@ class Config:
     files: tuple[Path, ...] = ()
     lines: dict[str, str] = field(default_factory=dict)
     plugins: tuple[PluginTable, ...] = ()
+    plugin_folder: Path | None = None
