@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
-from types import SimpleNamespace
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
@@ -173,12 +172,16 @@ async def _usual_place(source: SourceConfig) -> str | None:
         await connection.close()
 
 
+@dataclass(frozen=True, eq=False)
+class Named:
+    """All that the rules for names want of a source."""
+
+    name: str
+
+
 def _names(found: Sequence[Examined]) -> None:
     """The names that each source gets, by the rules of the router; who comes second with a name is told."""
-    mounts = [
-        Mount(cast(Source, SimpleNamespace(name=each.source.name)), each.source.prefix, each.source.tools)
-        for each in found
-    ]
+    mounts = [Mount(cast(Source, Named(each.source.name)), each.source.prefix, each.source.tools) for each in found]
     view = View(mounts, [each.catalog for each in found], 1000, Seal())
     for mount, each in zip(mounts, found, strict=True):
         for item in () if each.catalog is None else each.catalog.tools:
