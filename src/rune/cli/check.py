@@ -9,10 +9,11 @@ import click
 import msgspec
 
 from rune.cli import screen
-from rune.cli.options import configured, served
+from rune.cli.options import configured, plugging, served
 
 
 @click.command()
+@plugging
 @served
 def check(targets: tuple[str, ...], file: Path | None, plugins: Path | None, as_json: bool) -> None:
     """Check a config and show its sources, profiles and plugins, without starting anything.

@@ -51,13 +51,13 @@ def common(function: F) -> F:
 def served(function: F) -> F:
     """What verbs have that serve TARGETs."""
     function = click.argument("targets", metavar="[TARGET]...", nargs=-1, **_WORD)(function)
-    function = click.option(
-        "--plugins",
-        metavar="FILE",
-        type=click.Path(exists=True, dir_okay=False, path_type=Path),
-        help="A plugins/config.yaml.",
-    )(function)
     return common(_config(function))
+
+
+def plugging(function: F) -> F:
+    """What verbs have that know plugins beside those of the config."""
+    kind = click.Path(exists=True, dir_okay=False, path_type=Path)
+    return click.option("--plugins", metavar="FILE", type=kind, help="A plugins/config.yaml.")(function)
 
 
 def targets_of(function: F) -> F:

@@ -19,7 +19,7 @@ from rune import __version__
 from rune.app import Listen, listening
 from rune.build import catalogs, house
 from rune.cli import LISTENERS, late, screen
-from rune.cli.options import address, configured, reading, served
+from rune.cli.options import address, configured, plugging, reading, served
 from rune.config.editors import Machine
 from rune.config.model import Config
 from rune.config.settling import waiting
@@ -44,6 +44,7 @@ _EXAMPLES: Final = {"integer": "{}", "number": "{}.5", "boolean": "true", "strin
 @click.option("--stdio", is_flag=True, help="Speak on stdin and stdout instead.")
 @click.option("--allow-anonymous", is_flag=True, help="Serve another host than loopback, to whoever can reach it.")
 @click.option("-v", "--verbose", is_flag=True, help="Log more, to stderr.")
+@plugging
 @served
 def serve(targets: tuple[str, ...], file: Path | None, as_json: bool, **options: Any) -> None:
     """Serve the tools, resources and prompts of all TARGETs as one MCP endpoint.
