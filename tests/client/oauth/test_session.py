@@ -274,6 +274,30 @@ async def test_a_refresh_token_that_is_used_up_leads_to_a_sign_in(tmp_path):
         assert stored(site, tmp_path).tokens is not None
 
 
+@pytest.mark.parametrize(
+    "refusal", [(503, {}), (429, {"error": "slow_down"}), (400, {"error": "invalid_target"})], ids=["503", "429", "400"]
+)
+async def test_a_token_is_used_to_its_end_when_the_next_one_is_late(refusal, tmp_path):
+    async with serving() as site:
+        async with reach(site, oauth(site, tmp_path)):
+            pass
+        before = age(site, tmp_path, by=3500)
+        site.refusal = refusal
+        async with reach(site, oauth(site, tmp_path, person=False)) as peer:
+            await peer.handle(call())
+        assert site.asked["refresh_token"] == 1 and stored(site, tmp_path) == before
+
+
+async def test_rights_that_are_asked_for_come_on_top_of_what_the_server_names(tmp_path):
+    async with serving() as site:
+        site.prm = {"scopes_supported": ["read", "write"]}
+        await oauth(site, tmp_path).sign_in(("admin",))
+        assert site.visits[0]["scope"] == "read write admin"
+        site.token = {"scope": "read write"}
+        with pytest.raises(NeedsAuth, match="did not grant audit"):
+            await oauth(site, tmp_path).sign_in(("audit",))
+
+
 async def test_an_issuer_that_is_down_costs_no_sign_in(tmp_path):
     async with serving() as site:
         async with reach(site, oauth(site, tmp_path)):

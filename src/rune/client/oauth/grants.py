@@ -99,7 +99,7 @@ class Desk(NamedTuple):
 
     def _denied(self, answer: Answer, sent: Mapping[str, str]) -> NeedsAuth | Unavailable:
         error = answer.value.get("error")
-        if not isinstance(error, str) or answer.status >= 500:
+        if not isinstance(error, str) or answer.status >= 500 or answer.status == 429:
             return Unavailable(f"{self.web.name}: {self.issuer} answered a token request with status {answer.status}")
         told = plain(answer.value.get("error_description"), sent.values())
         hint = None if self.settings.grant == "authorization_code" else "check auth of this source in the config"

@@ -8,7 +8,6 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
 from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
@@ -139,7 +138,7 @@ class OAuth:
             return True
         try:
             return await self._refresh(stored)
-        except (Unavailable, TimedOut) as error:
+        except (Unavailable, TimedOut, NeedsAuth) as error:
             if (stored.tokens.expires_at or 0) <= time.time():
                 raise
             log.info("%s", error)
@@ -186,17 +185,16 @@ class OAuth:
     # --- a new token ---
 
     async def sign_in(self, scopes: tuple[str, ...] = ()) -> Credential:
-        """Obtain a token now, without waiting for a refusal.
+        """Obtain a token now, without waiting for a refusal; `scopes` are wanted like those of the config.
 
         Raises:
             NeedsAuth: there is none. Unavailable, TimedOut: nobody answers.
         """
         async with self._web() as web:
             answer = await web.post(self._resource, {"jsonrpc": "2.0", "id": 1, "method": "server/discover"})
-        challenge = Challenge.of(answer.headers)
-        challenge = replace(challenge, scopes=tuple(dict.fromkeys((*challenge.scopes, *scopes))))
+        self._settings = msgspec.structs.replace(self._settings, scopes=(*self._settings.scopes, *scopes))
         async with self._alone:
-            return await self._obtain(None, answer.status, challenge, self.visit)
+            return await self._obtain(None, answer.status, Challenge.of(answer.headers), self.visit)
 
     async def _obtain(
         self, used: str | None, status: int, challenge: Challenge, visiting: Visiting | None
