@@ -18,7 +18,7 @@ from bench.load.proc import cpu_seconds, percentile, rss_kb
 WARM_UP: Final = 0.3
 WARM_CALLS: Final = 200
 SETTLE: Final = 0.5
-PATIENCE: Final = 20.0
+PATIENCE: Final = 60.0
 
 
 class Client:
@@ -169,7 +169,7 @@ async def _together(users: Sequence[Client], numbers: count[int], seconds: float
 
 async def memory(target: Target, messages: Messages, clients: int, *, listen: bool) -> dict[str, Any]:
     """Connect so many clients, let each call once, and see how the server has grown."""
-    async with asyncio.timeout(PATIENCE * 6), _clients(target, messages, clients + 1) as (first, *users):
+    async with asyncio.timeout(PATIENCE * 2), _clients(target, messages, clients + 1) as (first, *users):
         idle = rss_kb(target.pids)
         numbers = count(1)
         await first.open()
