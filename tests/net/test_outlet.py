@@ -378,6 +378,38 @@ async def test_thousands_of_exchanges_and_cuts_leave_nothing_behind():
             await until(lambda: len(os.listdir("/proc/self/fd")) < before)
 
 
+async def test_who_is_cancelled_as_its_answer_comes_ends_no_other_exchange_and_mixes_up_none():
+    """Few connections, many who wait for one, and cancellations in every turn of the loop around the answer."""
+
+    async def echo(site, reader, writer):
+        while head := await site.request(reader):
+            writer.write(answer(head.split(b" ")[1]))
+
+    async with raw(echo) as site:
+        base = site.url.removesuffix("/mcp")
+        outlet = Outlet("web", limits=Limits(connections=3))
+        ends = {"own": 0, "cancelled": 0}
+
+        async def one(number):
+            try:
+                assert await ask(outlet, f"{base}/{number}") == f"/{number}".encode()
+                ends["own"] += 1
+            except asyncio.CancelledError:
+                ends["cancelled"] += 1
+
+        for turn in range(40):
+            tasks = [asyncio.create_task(one(f"{turn}-{number}")) for number in range(12)]
+            for number, task in enumerate(tasks):
+                if number % 3 == 0:
+                    for _ in range((turn + number) % 9):
+                        await asyncio.sleep(0)
+                    task.cancel()
+            async with asyncio.timeout(DEADLINE):
+                await asyncio.gather(*tasks, return_exceptions=True)
+        assert ends["own"] >= 40 * 8 and ends["cancelled"]
+        await outlet.close()
+
+
 # --- what is sent ----------------------------------------------------------------------------------------------------
 
 
