@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
-import select
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, Final
+from typing import IO
 
-ROOT: Final = Path(__file__).parent.parent
-RUNE: Final = str(Path(sys.executable).with_name("rune"))
-START: Final = 30.0
-STOP: Final = 10.0
+from tests.rig import ROOT, RUNE, START, STOP, rig
+
+__all__ = ["ROOT", "RUNE", "START", "STOP", "Serving", "foreign", "free_port", "rune"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,23 +27,14 @@ class Serving:
 
 @contextmanager
 def rune(*words: str) -> Iterator[Serving]:
-    """`rune serve WORDS` on a free port. It must end with status 0 when it is told to.
+    """`rune serve WORDS` on a free port, for those who need no more than its URL. It must end with status 0 when it is
+    told to.
 
     Raises:
         RuntimeError: when it does not start or does not end well, with what it said.
     """
-    command = [RUNE, "serve", "--port", "0", "--json", *words]
-    with _running(command, {}, stdout=subprocess.PIPE) as (process, log):
-        if process.stdout is None or not select.select([process.stdout], [], [], START)[0]:
-            raise RuntimeError(f"rune serve did not start within {START:g} s\n{_said(log)}")
-        line = process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"rune serve ended with status {process.wait(STOP)}\n{_said(log)}")
-        yield Serving(json.loads(line)["url"], process.pid)
-        process.terminate()
-        status = process.wait(STOP)
-        if status:
-            raise RuntimeError(f"rune serve ended with status {status} after SIGTERM\n{_said(log)}")
+    with rig(*words) as found:
+        yield Serving(found.url, found.process.pid)
 
 
 @contextmanager
@@ -58,7 +44,7 @@ def foreign(command: Sequence[str], port: int, environ: Mapping[str, str] | None
     Raises:
         RuntimeError: when it does not start, with what it said.
     """
-    with _running(command, environ or {}, stdout=None) as (process, log):
+    with _running(command, environ or {}) as (process, log):
         end = time.monotonic() + START
         while not _answers(port):
             if process.poll() is not None or time.monotonic() > end:
@@ -76,18 +62,11 @@ def free_port() -> int:
 
 
 @contextmanager
-def _running(
-    command: Sequence[str], environ: Mapping[str, str], stdout: int | None
-) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
-    """The process and the file that holds its stderr, and its stdout where that is not asked for."""
+def _running(command: Sequence[str], environ: Mapping[str, str]) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
+    """The process and the file that holds what it says."""
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log if stdout is None else stdout,
-            stderr=log,
-            cwd=ROOT,
-            env={**os.environ, **environ},
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=ROOT, env={**os.environ, **environ}
         )
         try:
             yield process, log
@@ -102,8 +81,6 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-    if process.stdout is not None:
-        process.stdout.close()
 
 
 def _answers(port: int) -> bool:
