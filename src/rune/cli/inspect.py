@@ -151,7 +151,9 @@ class Recorded:
     async def exchange(self, call: Call) -> Envelope:
         self._show(">", call.frame)
         envelope = await self._wire.exchange(call)
-        self._show("<", _frame(envelope))
+        # Most results are taken out of their frames before there is an envelope.
+        taken = call.result is not None
+        self._show("<", jsonrpc.result_frame(call.id, call.result or b"") if taken else _frame(envelope))
         return envelope
 
     def post(self, frame: bytes) -> None:
