@@ -90,6 +90,14 @@ def test_what_wants_a_sign_in_is_added(rune: Rune, folder: Path, site: Site) -> 
     assert sources(folder) == {"docs": {"url": web.url}}
 
 
+def test_a_secret_in_plain_text_is_remarked_on(rune: Rune, folder: Path) -> None:
+    ran = rune("add", "me", "--env", "MY_TOKEN=sk-12345", "--env", "LEVEL=x", "--", *SERVE)
+    assert ran.status == 0
+    assert "me: the value of MY_TOKEN stands in the file as it is; rune secret set can keep it\n" in ran.err
+    assert "sk-12345" not in ran.err
+    assert "stands in the file" not in rune("add", "you", "--env", "MY_TOKEN=${HOME}", "--", *SERVE).err
+
+
 def test_json(rune: Rune, folder: Path) -> None:
     value = rune("add", "tools.py", "--json").json
     assert value["config"] == "rune.toml"

@@ -126,8 +126,8 @@ def test_the_rest_stays_and_a_backup_is_kept(rune: Rune, home: Path) -> None:
 
 def test_print_writes_nothing(rune: Rune, home: Path) -> None:
     ran = rune("connect", "vscode", "-t", "tools.py", "--print")
-    assert (ran.status, ran.out) == (0, "")
-    assert '+  "servers": {' in ran.err
+    assert (ran.status, ran.err) == (0, "")
+    assert '+  "servers": {' in ran.out
     assert rune("connect", "vscode", "-t", "tools.py", "--print", "--json").json["written"] is False
     assert sorted(path.name for path in home.iterdir()) == ["project"]
 

@@ -20,7 +20,7 @@ from rune.config.edits import Draft
 from rune.config.files import plain_name, read_toml
 from rune.config.model import SOURCE_NAME, Config
 from rune.config.settling import put, settle
-from rune.config.takeover import Taken, take
+from rune.config.takeover import Taken, plain_secrets, take
 from rune.config.targets import check_target, name_of
 from rune.errors import ConfigError, NeedsAuth
 
@@ -183,6 +183,8 @@ def _several(words: tuple[str, ...], file: Path, options: dict[str, Any]) -> lis
 def _show(draft: Draft, wanted: Sequence[Taken], found: Sequence[Examined], bad: set[str]) -> None:
     screen.diff(draft.diff())
     for each in wanted:
+        for name in plain_secrets(each.table):
+            screen.err(f"{each.key}: the value of {name} stands in the file as it is; rune secret set can keep it")
         if each.reason or each.remark:
             screen.err(f"{each.key}: {each.reason or each.remark}")
     for one in found:

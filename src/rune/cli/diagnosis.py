@@ -11,6 +11,7 @@ from rune.config.model import SourceConfig
 from rune.errors import RuneError, TimedOut
 
 _VARIABLE: Final = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
+_SECRET: Final = re.compile(r"KEY|TOKEN|SECRET|PASSW")
 _BROUGHT: Final = {
     "npx": "Node.js", "npm": "Node.js", "node": "Node.js", "uvx": "uv", "uv": "uv", "docker": "Docker",
     "bunx": "Bun", "bun": "Bun", "deno": "Deno", "pipx": "pipx",
@@ -36,7 +37,9 @@ def _command(source: SourceConfig, text: str, stderr: Sequence[str], *, late: bo
         for name in _VARIABLE.findall(line):
             if source.env.get(name):
                 continue
-            return f'it asks for {name}: env = {{ {name} = "${{{name}}}" }} in [sources.{source.name}]'
+            kind = "secret:" if _SECRET.search(name) else ""
+            first = f"rune secret set {name}, and " if kind else f"it asks for {name}: "
+            return f'{first}env = {{ {name} = "${{{kind}{name}}}" }} in [sources.{source.name}]'
     if "exited" in text or "killed" in text:
         return "run its command by hand, it says more there"
     if late:

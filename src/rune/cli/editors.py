@@ -102,7 +102,7 @@ def _told(editor: Editor, draft: Draft, *, written: bool, as_json: bool) -> None
     if not draft.changed:
         screen.err(f"{draft.path}: it is there already")
         return
-    screen.diff(draft.diff())
+    screen.diff(draft.diff(), asked=not written)
     if written:
         screen.err(f"{draft.path}: written" + (f", as it was before: {backup}" if backup else ""))
         screen.err(f"next: start {editor.title} again, or its list of MCP servers")

@@ -122,11 +122,12 @@ def status(text: str) -> None:
     sys.stderr.flush()
 
 
-def diff(text: str) -> None:
-    """What changes in a file, on stderr: stdout is for what was asked for."""
+def diff(text: str, *, asked: bool = False) -> None:
+    """What changes in a file: on stderr, unless it is what was asked for."""
     for line in text.splitlines():
         colour = {"+": "green", "-": "red", "@": "dim"}.get(line[:1])
-        err(paint(_CONTROL.sub("", line), colour, err=True) if colour else _CONTROL.sub("", line))
+        plain = _CONTROL.sub("", line)
+        (out if asked else err)(paint(plain, colour, err=not asked) if colour else plain)
 
 
 def compact(data: Any) -> str:

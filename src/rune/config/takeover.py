@@ -72,6 +72,12 @@ def take(found: Found, machine: Machine, file: Path) -> list[Taken]:
     return taken
 
 
+def plain_secrets(table: Table) -> list[str]:
+    """The names in a table that sound like secrets and have a value that everybody can read."""
+    pairs = [pair for key in ("env", "headers") for pair in table.get(key, {}).items()]
+    return [name for name, text in pairs if text and "${" not in text and _SECRET.search(name)]
+
+
 class Reading:
     """One entry on its way."""
 
