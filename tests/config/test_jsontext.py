@@ -119,6 +119,42 @@ def test_nothing_else_changes(others: dict[str, Any], servers: dict[str, Any], d
     assert remove(new, ("mcpServers", "rune")) == text
 
 
+GAPS = ["", "", " ", "\n", "\n  ", "\t", " // one\n", "\n// two\n  ", " /* three */ ", "/* four\n */"]
+
+
+@st.composite
+def written(draw: st.DrawFn, value: Any) -> str:
+    """A value as somebody may have written it."""
+
+    def gap() -> str:
+        return draw(st.sampled_from(GAPS))
+
+    if not isinstance(value, dict):
+        return json.dumps(value)
+    members = [f"{gap()}{json.dumps(key)}{gap()}:{gap()}{draw(written(item))}{gap()}" for key, item in value.items()]
+    last = "," + gap() if members and draw(st.booleans()) else ""
+    return "{" + ",".join(members) + last + gap() + "}"
+
+
+@given(st.dictionaries(st.sampled_from("abc"), st.integers(0, 9) | st.just({})), st.data())
+def test_nothing_else_changes_however_it_is_written(servers: dict[str, Any], data: st.DataObject) -> None:
+    value = {"first": 1, "mcpServers": servers, "last": {"x": []}}
+    text = data.draw(written(value))
+    new = insert(text, ("mcpServers", "rune"), OURS)
+    assert parse(new).value == {**value, "mcpServers": {**servers, "rune": OURS}}
+    # No comment is lost, and none comes to stand behind another member.
+    assert [new.count(word) for word in ("one", "two", "three", "four")] == [
+        text.count(word) for word in ("one", "two", "three", "four")
+    ]
+    assert parse(remove(new, ("mcpServers", "rune"))).value == value
+    if servers:
+        assert remove(new, ("mcpServers", "rune")) == text
+        gone = data.draw(st.sampled_from(sorted(servers)))
+        assert parse(remove(text, ("mcpServers", gone))).value["mcpServers"] == {
+            key: item for key, item in servers.items() if key != gone
+        }
+
+
 def test_what_cannot_be_edited() -> None:
     for text, path in [
         ('{"a": 1}', ("a", "b")), ('{"a": {"b": 1}}', ("a", "b")), ("[1]", ("a", "b")),

@@ -6,7 +6,7 @@ import tomllib
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from rune.config.tomltext import insert, remove
@@ -83,6 +83,31 @@ def test_long_lists_get_a_line_for_each_element() -> None:
 )
 def test_a_table_goes_with_all_that_is_its_own(text: str, out: str) -> None:
     assert remove(text, ("sources", "a")) == out
+
+
+PIECES = [
+    "# a comment", "", "  ", "\t", '[sources.a]\nurl = "x"', "[sources.b] # here", "[server]", "port = 1 # one",
+    "[[plugins]]", 'use = """\n[sources.new]\n"""', "[sources.a.env]\nA = '''\n# no comment\n'''",
+    "list = [ # first\n  1,\n\n  2,\n]", "inline = { x = [1, 2], y.z = 'q' }", "a.b.c = 1", "[sources]",
+    "c = { url = 'y' }", "d.url = 'z'", "[x.y]", '"quoted key" = 1', "[sources.'e-f']", "date = 2026-01-01T00:00:00Z",
+]  # fmt: skip
+
+
+@given(
+    st.lists(st.sampled_from(PIECES), max_size=9), st.sampled_from(["\n", "\r\n"]), st.sampled_from(["", "\n", "\n\n"])
+)
+def test_documents_of_any_make(pieces: list[str], newline: str, end: str) -> None:
+    text = ("\n".join(pieces) + end).replace("\n", newline)
+    try:
+        before = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        assume(False)
+    sources = before.setdefault("sources", {})
+    assume(isinstance(sources, dict))
+    sources["new"] = NEW
+    new = insert(text, PATH, NEW)
+    assert tomllib.loads(new) == before
+    assert remove(new, PATH) == text
 
 
 def test_there_must_be_something_to_take_out() -> None:

@@ -212,7 +212,7 @@ def _json(text: str) -> Any:
     """Some of these files hold megabytes: what is plain JSON is left to the parser in C."""
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return jsontext.parse(text).value
 
 

@@ -22,6 +22,10 @@ _TOKEN: Final = re.compile(
 )  # fmt: skip
 
 
+_COMMENT: Final = re.compile(r"//[^\r\n]*|/\*.*?\*/", re.DOTALL)
+_LINE_END: Final = re.compile(r"[ \t]*(?:\r?\n|\Z)")
+
+
 class Malformed(ValueError):
     """A text that is no JSON; `line` is where."""
 
@@ -237,16 +241,23 @@ def remove(text: str, path: tuple[str, ...]) -> str:
     if len(node.members) == 1 and not text[node.start + 1 : member.start].strip() and not _rest(text, node).strip():
         return f"{text[: node.start]}{{}}{text[node.end :]}"
     end = member.node.end if member.comma is None else member.comma + 1
-    before = text[: member.start]
-    start = len(before.rstrip(" \t"))
-    if before[:start].endswith("\n"):
-        # Alone on its lines: they go with their newline.
-        start -= 2 if before[:start].endswith("\r\n") else 1
-    elif not before[:start].endswith(","):
-        start = member.start
+    start = _begin(text, node.start + 1 if not index else node.members[index - 1].node.end, member.start, end)
     if index and member.comma is None and (comma := node.members[index - 1].comma) is not None:
         return text[:comma] + text[comma + 1 : start] + text[end:] if start > comma else text[:comma] + text[end:]
     return text[:start] + text[end:]
+
+
+def _begin(text: str, low: int, start: int, end: int) -> int:
+    """Where a member begins, with the blanks before it, and with its newline if it is alone on its lines."""
+    before = text[low:start].rstrip(" \t")
+    if before.endswith(","):
+        return low + len(before)
+    if not before.endswith("\n"):
+        return start
+    line = before.removesuffix("\n").removesuffix("\r")
+    comments = [each for each in _COMMENT.finditer(line) if each.end() == len(line) and each[0].startswith("//")]
+    # The newline that ends a comment must not go where something follows that would come into it.
+    return start if comments and not _LINE_END.match(text, end) else low + len(line)
 
 
 def _rest(text: str, node: Node) -> str:
