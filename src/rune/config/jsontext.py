@@ -23,6 +23,7 @@ _TOKEN: Final = re.compile(
 
 
 _COMMENT: Final = re.compile(r"//[^\r\n]*|/\*.*?\*/", re.DOTALL)
+_BEHIND: Final = re.compile(r"[ \t]*(?://[^\r\n]*|/\*(?:(?!\*/)[^\r\n])*\*/[ \t]*(?=\r?\n))")
 _LINE_END: Final = re.compile(r"[ \t]*(?:\r?\n|\Z)")
 
 
@@ -283,5 +284,5 @@ def _indent(text: str, at: int) -> str:
 
 def _line_end(text: str, at: int) -> int:
     """Behind a comment on the same line, if nothing but a comment follows there."""
-    match = re.compile(r"[ \t]*(?://[^\r\n]*|/\*[^\r\n]*?\*/[ \t]*(?=\r?\n))").match(text, at)
+    match = _BEHIND.match(text, at)
     return match.end() if match else at
