@@ -73,13 +73,6 @@ class Examined:
         return ", ".join(part for part in parts if part)
 
 
-class Named:
-    """All that the router needs of a source to give out names."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-
 def plural(count: int, word: str) -> str:
     return f"{count} {word}{'' if count == 1 else 's'}"
 
