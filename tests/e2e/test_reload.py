@@ -404,12 +404,15 @@ async def test_sighup_reads_the_config_at_once(place: Place, start: Any, connect
     assert "started anew" not in place.rig.said
 
 
-async def test_keys_that_are_fixed_are_named(place: Place, start: Any, connect: Any) -> None:
+async def test_what_can_change_does_and_what_is_fixed_is_named(place: Place, start: Any, connect: Any) -> None:
     place.tools("one", "one")
     place.config(python("one"))
     url = start()
     client = await connect(url, MODERN)
+    ask = json.dumps(client.message("tools/list"))
+    assert (await client.post(ask.encode(), host="rune.example.org"))[0] == 403
     head = f'[server]\nport = 1\nhost = "::1"\nstore = "sqlite:{place.folder}/x.db"\ninstructions = "new ones"'
+    head += '\nallowed_hosts = ["rune.example.org"]'
     place.config(python("one"), head=head, hurry=True)
     await place.loaded()
     assert place.rig is not None
@@ -417,6 +420,7 @@ async def test_keys_that_are_fixed_are_named(place: Place, start: Any, connect: 
         assert f"rune.toml:{line}: server.{key} holds only after a new start" in place.rig.said
     assert await client.text("one_said") == "one"
     assert (await client.request("server/discover"))["instructions"] == "new ones"
+    assert (await client.post(ask.encode(), host="rune.example.org"))[0] != 403
     assert not (place.folder / "x.db").exists()
 
 
