@@ -20,6 +20,7 @@ from rune.errors import Unavailable
 from rune.gateway import Gateway
 from rune.protocol.jsonrpc import read
 from rune.server.reply import Reply
+from rune.server.run import Guard, watched
 from rune.source import Catalog
 from rune.view import Mount
 from tests.test_gateway import Fixed, Heard, ask, item
@@ -239,4 +240,9 @@ async def test_calls_of_others_do_not_hold_a_source(tmp_path: Path) -> None:
 async def _call(rim, name):  # type: ignore[no-untyped-def]
     meta = '{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}'
     frame = f'{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"{name}","_meta":{meta}}}}}'
-    return await rim.answer(read(frame.encode()), Reply())
+    guard = Guard()
+
+    async def exchange() -> None:
+        await rim.answer(read(frame.encode()), Reply(), guard)
+
+    await watched(exchange(), guard)
