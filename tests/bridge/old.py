@@ -57,6 +57,7 @@ NAMES = [
     "late_question",
     "pid",
     "poll",
+    "drop_stream",
     "withdraw",
     "roots_seen",
     "ask_ping",
@@ -239,6 +240,17 @@ async def poll(given: dict[str, Any], id: Any, session: Any) -> str:
     await close()
     await anyio.sleep(0.2)
     return str(given["text"])
+
+
+async def drop_stream(given: dict[str, Any], id: Any, session: Any) -> str:
+    """Cuts the GET stream of the session, and says something while it is gone."""
+    close = server.request_context.close_standalone_sse_stream
+    assert close is not None, "only with an event store"
+    await session.send_resource_updated(AnyUrl(given["uri"]))
+    await anyio.sleep(0.1)
+    await close()
+    await session.send_tool_list_changed()
+    return "done"
 
 
 async def pid(given: dict[str, Any], id: Any, session: Any) -> str:
