@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from typing import Any, NamedTuple
@@ -35,6 +36,8 @@ PAIRS = [
     for wire in ("http", "stdio")
     for revision in (MODERN, "2025-11-25")
     for source in UPSTREAMS
+    # The oldest transport differs from stdio in nothing that the wire of a client could touch.
+    if os.environ.get("RUNE_LONG") or (wire, source) != ("stdio", "old-sse")
 ]
 
 Come = Callable[..., Awaitable[Any]]

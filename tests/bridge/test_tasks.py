@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -21,12 +22,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 OURS = ("new", "old")
 EXTENSION = {"extensions": {TASKS: {}}}
-PAIRS = [
-    (wire, revision, source)
-    for wire in ("http", "stdio")
-    for revision in (MODERN, "2025-11-25")
-    for source in (*OURS, "npm")
-]
+WIRES = ("http", "stdio") if os.environ.get("RUNE_LONG") else ("http",)
+PAIRS = [(wire, revision, source) for wire in WIRES for revision in (MODERN, "2025-11-25") for source in (*OURS, "npm")]
 WAIT = 20.0
 
 
@@ -75,6 +72,15 @@ class Row:
             created = (await self.ask("tools/call", **params, task={"ttl": 60_000}))["task"]
         return str(created["taskId"])
 
+    async def shown(self, name: str) -> None:
+        """An older client sees that a tool can be a task, as soon as the gateway has looked at its server that way."""
+        async with asyncio.timeout(WAIT):
+            while not self.client.modern:
+                tools = (await self.client.request("tools/list"))["tools"]
+                if any("execution" in tool for tool in tools if tool["name"] == f"{self.source}_{name}"):
+                    return
+                await asyncio.sleep(0.05)
+
     async def until(self, id: str, *status: str, capabilities: Any = EXTENSION) -> dict[str, Any]:
         async with asyncio.timeout(WAIT):
             while (task := await self.ask("tasks/get", capabilities, taskId=id))["status"] not in status:
@@ -86,7 +92,7 @@ class Row:
 async def rows(task_house: House) -> AsyncIterator[dict[Any, Row]]:
     async with AsyncExitStack() as stack:
         found = {}
-        for wire in ("http", "stdio"):
+        for wire in WIRES:
             for revision in (MODERN, "2025-11-25"):
                 for declared in ({}, ALL):
                     client = await stack.enter_async_context(visiting(task_house, wire, revision, declared))
@@ -137,6 +143,7 @@ async def test_a_task_that_asks(rows: dict[Any, Row], pair: tuple[str, str, str]
     if row.source == "npm":
         return
     able = {**ALL, **EXTENSION}
+    await row.shown("later_ask")
     id = await row.begin("later_ask", able, question=word())
     answer = {"action": "accept", "content": {"a": said}}
     if row.client.modern:

@@ -202,6 +202,8 @@ class Pool:
         if len(self._all()) >= self._limit() and not self._evict():
             return None
         life = self._new_life(key[1])
+        # What the first one has found out need not be found out again, and must not come out otherwise.
+        life.legacy = self.first.legacy
         life.wanted_at = monotonic()
         self._others.setdefault(key, []).append(life)
         return life
