@@ -93,7 +93,7 @@ def children(pid: int) -> dict[str, int]:
     """The processes below one, by what they are."""
     found = {}
     for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, ProcessLookupError):
             words = Path(f"/proc/{child}/cmdline").read_bytes().decode()
             kind = "old" if str(OLD) in words else "new" if "--stdio" in words else words
             found[kind] = int(child)
