@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 import pytest
@@ -16,9 +17,11 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=20,
 )
+MANY = 2000 if os.environ.get("RUNE_LONG") == "1" else 40
 OURS = {"command": "rune", "args": ["serve", "--stdio"]}
 
 
+@settings(max_examples=MANY)
 @given(values, st.sampled_from([None, 2, "\t"]), st.booleans())
 def test_plain_json_means_what_it_means_elsewhere(value: Any, indent: int | str | None, plain: bool) -> None:
     assert parse(json.dumps(value, indent=indent, ensure_ascii=plain)).value == value
@@ -110,7 +113,7 @@ def test_it_looks_like_what_is_around_it() -> None:
 objects = st.dictionaries(st.text(max_size=8), values, max_size=4)
 
 
-@settings(max_examples=50)
+@settings(max_examples=MANY)
 @given(objects, st.dictionaries(st.text(max_size=8).filter(lambda key: key != "rune"), values, max_size=3), st.data())
 def test_nothing_else_changes(others: dict[str, Any], servers: dict[str, Any], data: st.DataObject) -> None:
     text = json.dumps({**others, "mcpServers": servers}, indent=data.draw(st.sampled_from([None, 1, 2, 4, "\t"])))
@@ -136,6 +139,7 @@ def written(draw: st.DrawFn, value: Any) -> str:
     return "{" + ",".join(members) + last + gap() + "}"
 
 
+@settings(max_examples=MANY)
 @given(st.dictionaries(st.sampled_from("abc"), st.integers(0, 9) | st.just({})), st.data())
 def test_nothing_else_changes_however_it_is_written(servers: dict[str, Any], data: st.DataObject) -> None:
     value = {"first": 1, "mcpServers": servers, "last": {"x": []}}

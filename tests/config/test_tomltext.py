@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from rune.config.tomltext import insert, remove
@@ -93,6 +94,7 @@ PIECES = [
 ]  # fmt: skip
 
 
+@settings(max_examples=2000 if os.environ.get("RUNE_LONG") == "1" else 40)
 @given(
     st.lists(st.sampled_from(PIECES), max_size=9), st.sampled_from(["\n", "\r\n"]), st.sampled_from(["", "\n", "\n\n"])
 )
