@@ -180,9 +180,9 @@ LINES: Final[Mapping[str, Line]] = {
     "hop-1mb": Line(
         "tools/call through a gateway to a lean server over HTTP, a result of 1 MB, 2026-07-28, 4 clients",
         "us CPU",
-        HttpLoad("modern", method="page", clients=4),
+        HttpLoad("modern", method="page", clients=4, yardstick=LEAN),
         (RUNE_HOP, PROXY_HOP, LEAN_ASGI),
-        (AtMost(1000, "us"),),
+        (AtMost(1000, "us", LEAN),),
     ),
     "session": Line(
         "memory per connected client with a session, 1000 clients",

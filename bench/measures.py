@@ -44,19 +44,23 @@ class Measure(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class HttpLoad:
-    """CPU per request of a server that many clients call; one process for all rounds."""
+    """CPU per request of a server that many clients call; one process for all rounds. The `yardstick` is measured by
+    plain calls of 32 clients, whatever the others have to do."""
 
     era: str
     method: str = "call"
     tools: int = 1
     clients: int = 32
     key: str = "cpu_us"
+    yardstick: str = ""
 
     @contextmanager
     def prepared(self, contender: Contender, effort: Effort) -> Iterator[Callable[[], Sample]]:
         with contender.serving() as server:
-            words = ["http", server.url, "--pid", str(server.pid), "--era", self.era, "--method", self.method]
-            words += ["--tools", str(self.tools), "-c", str(self.clients), "-d", str(effort.seconds)]
+            plain = contender.name == self.yardstick
+            method, clients = ("call", 32) if plain else (self.method, self.clients)
+            words = ["http", server.url, "--pid", str(server.pid), "--era", self.era, "--method", method]
+            words += ["--tools", str(self.tools), "-c", str(clients), "-d", str(effort.seconds)]
             yield lambda: loader(words)
 
 
