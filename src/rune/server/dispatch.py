@@ -89,8 +89,8 @@ class Dispatcher:
         finally:
             guard.leave()
         try:
-            if len(result.raw) > LARGE and result.meta == b"":
-                return Answer(self._large(id, request, result))
+            if result.meta == b"":
+                return Answer(self._bare(id, request, result))
             return Answer(result_frame(id, self._dress(request, result)))
         except RuneError as error:
             return _failed(id, error)
@@ -167,11 +167,13 @@ class Dispatcher:
             memo["modern"] = raw
         return raw
 
-    def _large(self, id: Id, request: Request, result: Result) -> bytes:
-        """The frame of a large result without `_meta`: copied once, and looked at no more."""
+    def _bare(self, id: Id, request: Request, result: Result) -> bytes:
+        """The frame of a result that is known to have no `_meta`: looked at no more, and a large one copied once."""
         raw, kept = result.raw, result.memo
         if kept is not None or result.kind != "complete" or request.method == "tools/list" or not raw.endswith(b"}"):
             return result_frame(id, self._dress(request, result))
+        if len(raw) <= LARGE:
+            return b'{"jsonrpc":"2.0","id":%b,"result":%b%b}' % (jsonrpc.encode(id), raw[:-1], self._tail)
         head = b'{"jsonrpc":"2.0","id":%b,"result":' % jsonrpc.encode(id)
         return b"".join((head, memoryview(raw)[:-1], self._tail, b"}"))
 
