@@ -76,7 +76,8 @@ class Router:
 
     def fresh(self, request: Request) -> View | None:
         """The view of this caller where it is still good, without waiting."""
-        view = self._views.get(request.caller.subject if self._private else "")
+        plain = not self._varies or (not request.older and "all" not in self._varies)
+        view = self._views.get((request.caller.subject if self._private else "") if plain else self._key(request))
         return view if view is not None and monotonic() < view.expires else None
 
     def known(self, request: Request) -> View | None:
@@ -133,7 +134,7 @@ class Router:
         look.answers = [asyncio.create_task(self._catalog(mount, request)) for mount in self.mounts]
         catalogs = await asyncio.gather(*look.answers)
         self._private = self._private or any(catalog and catalog.scope == "private" for catalog in catalogs)
-        self._varies |= {catalog.varies for catalog in catalogs if catalog}
+        self._varies |= {catalog.varies for catalog in catalogs if catalog and catalog.varies != "no"}
         key = self._key(request)
         view = self._views.get(key)
         if view is None or not view.shows(catalogs):
