@@ -125,7 +125,7 @@ async def visiting(
 
 async def offering(client: Client, names: Sequence[str]) -> None:
     """Wait until the tools of all these sources are listed."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         while True:
             listed = {tool["name"].partition("_")[0] for tool in (await client.request("tools/list"))["tools"]}
             if listed >= set(names):
