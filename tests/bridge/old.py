@@ -54,7 +54,6 @@ NAMES = [
     "visit",
     "stray",
     "stray_later",
-    "late_question",
     "pid",
     "poll",
     "drop_stream",
@@ -199,24 +198,6 @@ async def stray_later(given: dict[str, Any], id: Any, session: Any) -> str:
 
     later.append(asyncio.create_task(ask()))
     return "asked"
-
-
-async def late_question(given: dict[str, Any], id: Any, session: Any) -> str:
-    """Does not care that it was cancelled: asks all the same, later, when somebody else's call may be in flight."""
-    (marks / f"{given['key']}.started").touch()
-
-    async def ask() -> None:
-        while not (marks / f"{given['key']}.go").exists():
-            await asyncio.sleep(0.02)
-        try:
-            answer = await session.elicit_form(f"secret of {given['key']}", FORM)
-            (marks / f"{given['key']}.told").write_text(answer.action)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the test reads it
-            (marks / f"{given['key']}.told").write_text(f"refused: {error}")
-
-    later.append(asyncio.create_task(ask()))
-    await anyio.sleep_forever()
-    raise AssertionError
 
 
 async def withdraw(given: dict[str, Any], id: Any, session: Any) -> str:

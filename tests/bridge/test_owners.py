@@ -138,25 +138,6 @@ async def test_questions_outside_of_any_call_are_answered_by_the_gateway(
     assert client.inbox.empty()
 
 
-@pytest.mark.parametrize("revision", ERAS)
-async def test_a_late_question_of_a_call_that_was_given_up_reaches_nobody_else(
-    visit: Visit, home: House, revision: str
-) -> None:
-    """The server goes on with it and asks when only the call of somebody else is in flight."""
-    declared = {"elicitation": {}, "sampling": {"tools": {}}}
-    alice, bob, key, other = await visit(MODERN, declared), await visit(revision, declared), word(), word()
-    exchange = await alice.open("tools/call", call("old-stdio", "late_question", key=key))
-    await home.marks.seen(f"{key}.started")
-    await alice.cut(exchange)
-    busy = await bob.open("tools/call", call("old-stdio", "hang", key=other))
-    await home.marks.seen(f"{other}.started")
-    home.marks.set(f"{key}.go")
-    assert await home.marks.seen(f"{key}.told") == "decline"
-    home.marks.set(f"{other}.go")
-    assert text_of(await busy.result()) == other
-    assert busy.frames == []
-
-
 @pytest.mark.parametrize("source", ["old-stdio", "old-http", "old-sse"])
 async def test_a_question_that_is_taken_back(visit: Visit, home: House, source: str) -> None:
     """A legacy client is told so; a modern one finds the answer without it."""

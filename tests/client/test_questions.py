@@ -213,6 +213,39 @@ async def test_with_two_calls_in_flight_nobody_is_asked():
     assert asked == [{"action": "decline"}]
 
 
+async def test_the_server_may_still_be_at_a_call_that_was_given_up():
+    """It asks when only the call of somebody else is in flight: nobody is asked before it has answered the first."""
+    calls: list[Message] = []
+    told: list[Any] = []
+
+    def serve(carried: Carried, message: Message) -> None:
+        if message.get("method") == "tools/call":
+            calls.append(message)
+        elif "method" not in message:
+            told.append(message["result"])
+
+    peer, wires = connection(legacy(serve), capabilities=ALL)
+    async with peer:
+        alice = asyncio.create_task(peer.handle(call(capabilities=ALL, caller="alice")))
+        while len(calls) < 1:
+            await asyncio.sleep(0)
+        alice.cancel()
+        await asyncio.wait([alice])
+        assert list(peer.ghosts) == ["alice"]
+        bob = asyncio.create_task(peer.handle(call(capabilities=ALL, caller="bob")))
+        while len(calls) < 2:
+            await asyncio.sleep(0)
+        wires.last.say({"id": "q", "method": "elicitation/create", "params": FORM})
+        while not told:
+            await asyncio.sleep(0)
+        assert told == [{"action": "decline"}]
+        assert not bob.done()
+        wires.last.refuse(calls[0], 0, "cancelled")
+        assert not peer.ghosts
+        wires.last.say({"id": "r", "method": "elicitation/create", "params": FORM})
+        assert (await bounded(bob)).kind == "input_required"
+
+
 async def test_a_question_with_no_call_at_all_is_declined():
     peer, wires = connection(legacy(), capabilities=ALL)
     async with peer:
