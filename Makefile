@@ -14,7 +14,7 @@ run: $(VENV)/.run
 
 test: setup
 	@$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -q
+	$(BIN)/coverage run -m pytest -q -n 3 --dist loadfile
 	@$(BIN)/coverage combine -q
 	@$(BIN)/coverage report --fail-under=92
 	@$(BIN)/coverage report --include='src/rune/protocol/*' --fail-under=100

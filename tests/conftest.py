@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -28,3 +28,11 @@ def cache() -> Iterator[Path]:
 def own_cache(cache: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """One folder for each test; what lives longer shares that of the session."""
     monkeypatch.setenv("RUNE_CACHE_DIR", str(cache / f"{abs(hash(request.node.nodeid)):x}"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What was captured may hold lone surrogates, which no worker can send to the one who collects the reports."""
+    report = yield
+    report.sections = [(name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections]
+    return report
