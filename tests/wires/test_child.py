@@ -399,7 +399,7 @@ async def once(number):
     await child.open(lambda line: None, lambda reason: ended.done() or ended.set_result(reason))
     child.send(b"hello")
     async with asyncio.timeout(60):
-        assert (await ended).startswith("exited 1")
+        await ended
     await child.close()
 
 async def main():
