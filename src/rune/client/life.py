@@ -182,6 +182,8 @@ class Life:
         """A URL did not answer: the next call looks anew who lives there."""
         if connection is self._connection and connection.http:
             self._drop(connection, error)
+            # One caller's broken answer must not make others wait: if it is down, the new start says so.
+            self.retry_at = 0.0
 
     def worked(self) -> None:
         """A call has been answered."""
