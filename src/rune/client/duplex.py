@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from rune.aio import NEVER, Alarm
 from rune.client.calls import TAKEN, Call, Inbox, Lost, Wire
@@ -16,6 +16,9 @@ from rune.wires.allowance import UNASKED, Allowance
 from rune.wires.child import Child
 
 log = logging.getLogger("rune.client")
+
+HIGH_WATER: Final = 4 << 20
+"""Bytes that may wait to be sent before calls wait for room."""
 
 
 class Carrier(Protocol):
@@ -38,6 +41,65 @@ class Carrier(Protocol):
 
     @property
     def last_words(self) -> list[str]: ...
+
+
+class Queued:
+    """A carrier whose tasks read, and send what is queued here; how they do so is for who inherits."""
+
+    last_words: list[str] = []
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._queue: asyncio.Queue[bytes] = asyncio.Queue()
+        self._queued = 0
+        self._room = asyncio.Event()
+        self._room.set()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._on_end: Callable[[str], None] = lambda reason: None
+        self._ended = False
+        self._held = 0.0
+
+    def send(self, line: bytes) -> None:
+        self._queued += len(line)
+        if self._queued >= HIGH_WATER:
+            self._room.clear()
+        self._queue.put_nowait(line)
+
+    def _sent(self, line: bytes) -> None:
+        """A line of the queue is on its way."""
+        self._queued -= len(line)
+        if self._queued < HIGH_WATER:
+            self._room.set()
+
+    @property
+    def full(self) -> bool:
+        return not self._room.is_set()
+
+    async def room(self) -> None:
+        await self._room.wait()
+
+    def hold(self, seconds: float) -> None:
+        self._held = seconds
+
+    async def _pause(self) -> None:
+        """Read nothing for as long as `hold` says."""
+        if self._held:
+            held, self._held = self._held, 0.0
+            await asyncio.sleep(held)
+
+    def _end(self, reason: str) -> None:
+        if not self._ended:
+            self._ended = True
+            self._room.set()
+            self._on_end(reason)
+
+    async def _stop(self, reason: str) -> None:
+        """End the tasks, and with them the carrier."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        self._end(reason)
 
 
 def command(

@@ -9,12 +9,11 @@ from typing import Final
 import aiohttp
 
 from rune.client.calls import PROOFS, Auth, Wire
-from rune.client.duplex import Duplex
+from rune.client.duplex import Duplex, Queued
 from rune.errors import NeedsAuth, Unavailable
 from rune.net import Limits, Policy, anywhere
 from rune.net.websocket import WebSockets
 
-HIGH_WATER: Final = 4 << 20
 CLOSE_TIMEOUT: Final = 2.0
 
 
@@ -31,28 +30,18 @@ def websocket(
     return lambda: Duplex(Socket(url, WebSockets(name, headers=headers, limits=limits, policy=policy), auth))
 
 
-class Socket:
+class Socket(Queued):
     """One WebSocket: a task writes what is queued, another reads."""
 
-    last_words: list[str] = []
-
     def __init__(self, url: str, outlet: WebSockets, auth: Auth | None = None) -> None:
-        self.name = outlet.name
+        super().__init__(outlet.name)
         self._url = url
         self._outlet = outlet
         self._auth = auth
-        self._queue: asyncio.Queue[bytes] = asyncio.Queue()
-        self._queued = 0
-        self._room = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
         self._socket: aiohttp.ClientWebSocketResponse | None = None
-        self._on_end: Callable[[str], None] = lambda reason: None
-        self._ended = False
-        self._held = 0.0
 
     async def open(self, on_line: Callable[[bytes], None], on_end: Callable[[str], None]) -> None:
         self._on_end = on_end
-        self._room.set()
         self._socket = await self._connect()
         loop = asyncio.get_running_loop()
         self._tasks = [
@@ -82,9 +71,7 @@ class Socket:
 
     async def _read(self, socket: aiohttp.ClientWebSocketResponse, on_line: Callable[[bytes], None]) -> None:
         async for message in socket:
-            if self._held:
-                held, self._held = self._held, 0.0
-                await asyncio.sleep(held)
+            await self._pause()
             if message.type is aiohttp.WSMsgType.TEXT:
                 on_line(message.data.encode())
             elif message.type is aiohttp.WSMsgType.BINARY:
@@ -97,33 +84,9 @@ class Socket:
                 while True:
                     line = await self._queue.get()
                     await socket.send_str(line.decode())
-                    self._queued -= len(line)
-                    if self._queued < HIGH_WATER:
-                        self._room.set()
+                    self._sent(line)
         except Unavailable:
             self._end("the WebSocket was lost")
-
-    def _end(self, reason: str) -> None:
-        if not self._ended:
-            self._ended = True
-            self._room.set()
-            self._on_end(reason)
-
-    def send(self, line: bytes) -> None:
-        self._queued += len(line)
-        if self._queued >= HIGH_WATER:
-            self._room.clear()
-        self._queue.put_nowait(line)
-
-    def hold(self, seconds: float) -> None:
-        self._held = seconds
-
-    @property
-    def full(self) -> bool:
-        return not self._room.is_set()
-
-    async def room(self) -> None:
-        await self._room.wait()
 
     async def close(self) -> None:
         if self._socket is not None:
@@ -132,9 +95,5 @@ class Socket:
                     await self._socket.close()
             except TimeoutError:
                 self._end("the WebSocket was closed")
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
-        self._end("the WebSocket was closed")
+        await self._stop("the WebSocket was closed")
         await self._outlet.close()

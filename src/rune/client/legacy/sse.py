@@ -11,6 +11,7 @@ from typing import Final, Protocol, TypeAlias
 from yarl import URL
 
 from rune.client.calls import Refused
+from rune.client.duplex import Queued
 from rune.errors import INTERNAL_ERROR, RuneError, Unavailable
 from rune.net import Cut, Response
 from rune.protocol import jsonrpc
@@ -22,7 +23,6 @@ EVENTS: Final = "text/event-stream"
 FIRST_EVENT: Final = 10.0
 """Seconds until the stream must have named the place to send to."""
 POST_TIMEOUT: Final = 30.0
-HIGH_WATER: Final = 4 << 20
 MAX_ENDPOINT: Final = 8192
 
 
@@ -37,25 +37,16 @@ class Requests(Protocol):
     ) -> AbstractAsyncContextManager[Response]: ...
 
 
-class EventStream:
+class EventStream(Queued):
     """A carrier: a task reads the stream, another sends what is queued, one message after the other."""
 
-    last_words: list[str] = []
-
     def __init__(self, name: str, url: str, request: Requests, close: Close, max_event: int) -> None:
-        self.name = name
+        super().__init__(name)
         self._url = url
         self._request = request
         self._close = close
         self._max_event = max_event
-        self._queue: asyncio.Queue[bytes] = asyncio.Queue()
-        self._queued = 0
-        self._room = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
-        self._on_end: Callable[[str], None] = lambda reason: None
         self._on_line: Callable[[bytes], None] = lambda line: None
-        self._ended = False
-        self._held = 0.0
 
     async def open(self, on_line: Callable[[bytes], None], on_end: Callable[[str], None]) -> None:
         """Wait until the server has said where it wants to be told something.
@@ -64,7 +55,6 @@ class EventStream:
             Refused: there is no event stream. Unavailable: it says something else.
         """
         self._on_end = on_end
-        self._room.set()
         loop = asyncio.get_running_loop()
         endpoint: asyncio.Future[str] = loop.create_future()
         reader = loop.create_task(self._read(on_line, endpoint))
@@ -117,9 +107,7 @@ class EventStream:
                     self._on_line(event.data)
                 elif event.event == "endpoint" and not endpoint.done():
                     endpoint.set_result(event.data.decode("utf-8", "replace"))
-            if self._held:
-                held, self._held = self._held, 0.0
-                await asyncio.sleep(held)
+            await self._pause()
 
     async def _write(self, target: str) -> None:
         while True:
@@ -131,9 +119,7 @@ class EventStream:
                 self._end(f"did not take a message within {POST_TIMEOUT:g} s")
             except RuneError as error:
                 self._end(error.message.removeprefix(f"{self.name}: "))
-            self._queued -= len(line)
-            if self._queued < HIGH_WATER:
-                self._room.set()
+            self._sent(line)
 
     async def _post(self, target: str, line: bytes) -> None:
         async with self._request("POST", {"Content-Type": "application/json"}, line, target) as response:
@@ -151,32 +137,6 @@ class EventStream:
             text = f"{self.name}: refused the message with status {status}"
             self._on_line(jsonrpc.error_frame(envelope.id, INTERNAL_ERROR, text))
 
-    def _end(self, reason: str) -> None:
-        if not self._ended:
-            self._ended = True
-            self._room.set()
-            self._on_end(reason)
-
-    def send(self, line: bytes) -> None:
-        self._queued += len(line)
-        if self._queued >= HIGH_WATER:
-            self._room.clear()
-        self._queue.put_nowait(line)
-
-    def hold(self, seconds: float) -> None:
-        self._held = seconds
-
-    @property
-    def full(self) -> bool:
-        return not self._room.is_set()
-
-    async def room(self) -> None:
-        await self._room.wait()
-
     async def close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
-        self._end("was closed")
+        await self._stop("was closed")
         await self._close()
