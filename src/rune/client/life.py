@@ -156,12 +156,12 @@ class Life:
             self.last_words = connection.last_words
             self._drop(connection, Unavailable(f"{self.name}: {connection.lost}"))
 
-    def _drop(self, connection: Connection, error: RuneError) -> None:
-        """It worked once: the next call may start it again at once, and only then it gets slower."""
+    def _drop(self, connection: Connection, error: RuneError, *, at_once: bool = False) -> None:
+        """It worked once: the next call may start it again at once, and only then it gets slower, unless `at_once`."""
         now = asyncio.get_running_loop().time()
         self._connection = None
         self._failures = 1 if now - self.started_at > STEADY else self._failures + 1
-        self._note(error, self._failures - 1)
+        self._note(error, 0 if at_once else self._failures - 1)
         self._part(connection)
 
     def _part(self, connection: Connection) -> asyncio.Task[None]:
@@ -181,9 +181,8 @@ class Life:
     def doubt(self, connection: Connection, error: RuneError) -> None:
         """A URL did not answer: the next call looks anew who lives there."""
         if connection is self._connection and connection.http:
-            self._drop(connection, error)
             # One caller's broken answer must not make others wait: if it is down, the new start says so.
-            self.retry_at = 0.0
+            self._drop(connection, error, at_once=True)
 
     def worked(self) -> None:
         """A call has been answered."""
