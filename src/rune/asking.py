@@ -11,7 +11,7 @@ import msgspec
 
 from rune.aio import spawn
 from rune.errors import INVALID_PARAMS, ProtocolError
-from rune.request import Emit, Note, Request, Result
+from rune.request import Relay, Request, Result
 
 _decode = msgspec.json.Decoder().decode
 _ACTIONS: Final = frozenset({"accept", "decline", "cancel"})
@@ -30,24 +30,6 @@ class TaskHandle(Protocol):
 
 Rest: TypeAlias = Callable[[TaskHandle], Awaitable[Result]]
 MakeTask: TypeAlias = Callable[[Request, Rest], Awaitable[Result]]
-
-
-class Relay(Emit):
-    """The emit of a body that outlives its requests: notes go to the one that is open now, or nowhere."""
-
-    __slots__ = ("target",)
-
-    def __init__(self, target: Emit) -> None:
-        self.target = target
-
-    def __call__(self, note: Note) -> None:
-        self.target(note)
-
-    async def room(self) -> None:
-        await self.target.room()
-
-    def release(self) -> None:
-        self.target.release()
 
 
 class Asking:

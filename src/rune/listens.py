@@ -14,7 +14,7 @@ from rune.aio import EAGER, spawn
 from rune.errors import RuneError
 from rune.protocol import jsonrpc
 from rune.protocol.modern import ACKNOWLEDGED
-from rune.request import Emit, Note, Request, Result
+from rune.request import Emit, Note, Relay, Request, Result
 from rune.server.run import begin
 from rune.source import Filter, Source, Target, note_key
 
@@ -25,14 +25,14 @@ ACK_WAIT: Final = 2.0
 """Seconds that a client waits to hear that all sources listen: a slow one does not hold it up for longer."""
 
 
-class Wanted(Emit):
+class Wanted(Relay):
     """Lets only those notes of a listen through that were asked for, and none before it is acknowledged. That happens
     when as many sources as `expect` says have done so: what changes after it is not missed."""
 
-    __slots__ = ("_early", "_emit", "_missing", "_timer", "_wanted")
+    __slots__ = ("_early", "_missing", "_timer", "_wanted")
 
     def __init__(self, emit: Emit, wanted: Filter) -> None:
-        self._emit = emit
+        super().__init__(emit)
         self._wanted = wanted
         self._missing = 0
         self._early: dict[Note, None] | None = {}
@@ -61,21 +61,18 @@ class Wanted(Emit):
             self._timer.cancel()
             self._timer = None
         if early is not None:
-            self._emit(Note(ACKNOWLEDGED, jsonrpc.encode({"notifications": self._wanted.wire()})))
+            self.target(Note(ACKNOWLEDGED, jsonrpc.encode({"notifications": self._wanted.wire()})))
             for note in early:
-                self._emit(note)
+                self.target(note)
 
     def __call__(self, note: Note) -> None:
         if note.method == ACKNOWLEDGED:
             self.arrived()
         elif self._wanted.wants(note):
             if self._early is None:
-                self._emit(note)
+                self.target(note)
             else:
                 self._early[note] = None
-
-    async def room(self) -> None:
-        await self._emit.room()
 
     def end(self) -> None:
         """Nothing more is wanted."""
@@ -86,13 +83,13 @@ Route: TypeAlias = Callable[[Source, Request, frozenset[str]], Mapping[str, str]
 """Which of these URIs are a source's: its own URI -> the one that the client has named."""
 
 
-class Renamed(Emit):
+class Renamed(Relay):
     """Notes about resources that clients know by another URI than their source."""
 
-    __slots__ = ("_emit", "_names")
+    __slots__ = ("_names",)
 
     def __init__(self, emit: Emit, names: Mapping[str, str]) -> None:
-        self._emit = emit
+        super().__init__(emit)
         self._names = names
 
     def __call__(self, note: Note) -> None:
@@ -100,10 +97,7 @@ class Renamed(Emit):
             params: dict[str, Any] = dict(jsonrpc.read_object(note.params))
             uri = note_key(note, "uri")
             note = Note(note.method, jsonrpc.encode({**params, "uri": self._names.get(uri, uri)}))
-        self._emit(note)
-
-    async def room(self) -> None:
-        await self._emit.room()
+        self.target(note)
 
 
 class Listen:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from rune.errors import RuneError
-from rune.request import Emit, Note
+from rune.request import Emit, Note, Relay
 from rune.server.run import begin
 
 log = logging.getLogger("rune.plugins")
@@ -18,13 +18,13 @@ LINE: Final = 1024
 """Notes of one request that may wait for a plugin; more are left out."""
 
 
-class Screen(Emit):
+class Screen(Relay):
     """Notes on their way through plugins, in order. Most pass without waiting; if one has to, the others line up."""
 
-    __slots__ = ("_emit", "_judge", "_line", "_worker")
+    __slots__ = ("_judge", "_line", "_worker")
 
     def __init__(self, emit: Emit, judge: Callable[[Note], Coroutine[Any, Any, Note | None]]) -> None:
-        self._emit = emit
+        super().__init__(emit)
         self._judge = judge
         self._line: deque[Coroutine[Any, Any, None]] = deque()
         self._worker: asyncio.Task[None] | None = None
@@ -50,7 +50,7 @@ class Screen(Emit):
             log.info("%s is left out: %s", note.method, error)
             return
         if seen is not None:
-            self._emit(seen)
+            self.target(seen)
 
     async def _work(self) -> None:
         while self._line:
@@ -64,7 +64,4 @@ class Screen(Emit):
 
     async def room(self) -> None:
         await self.settled()
-        await self._emit.room()
-
-    def release(self) -> None:
-        self._emit.release()
+        await super().room()

@@ -59,6 +59,24 @@ class Emit:
         """Let the client poll instead of holding a stream open, where its revision can."""
 
 
+class Relay(Emit):
+    """Hands notes on to another, which may change: a body outlives its requests. Who inherits says what it hands on."""
+
+    __slots__ = ("target",)
+
+    def __init__(self, target: Emit) -> None:
+        self.target = target
+
+    def __call__(self, note: Note) -> None:
+        self.target(note)
+
+    async def room(self) -> None:
+        await self.target.room()
+
+    def release(self) -> None:
+        self.target.release()
+
+
 SILENT = Emit()
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
-from rune.asking import Asking, Relay, Rest, TaskHandle
+from rune.asking import Asking, Rest, TaskHandle
 from rune.client.calls import Lost
 from rune.errors import ProtocolError, TimedOut
 from rune.protocol import jsonrpc
@@ -21,7 +21,7 @@ from rune.protocol.legacy.results import upgrade_result
 from rune.protocol.legacy.tasks import unrelated, upgrade_create, upgrade_get
 from rune.protocol.methods import TASKS
 from rune.protocol.modern import missing_capability
-from rune.request import SILENT, Request, Result
+from rune.request import SILENT, Relay, Request, Result
 
 if TYPE_CHECKING:
     from rune.client.legacy.session import Legacy

@@ -11,7 +11,7 @@ import msgspec
 from rune.asking import Rest
 from rune.errors import ProtocolError, Unavailable
 from rune.protocol import jsonrpc
-from rune.request import Emit, Note, Request, Result
+from rune.request import Emit, Note, Relay, Request, Result
 from rune.source import Filter, note_key
 from rune.taskids import Elsewhere, TaskIds
 from rune.tasks import Tasks
@@ -72,22 +72,19 @@ class Errands:
         return request.replace(params=params, emit=Renaming(request.emit, names))
 
 
-class Renaming(Emit):
+class Renaming(Relay):
     """Notes of tasks under the ids that the listener knows."""
 
-    __slots__ = ("_emit", "_names")
+    __slots__ = ("_names",)
 
     def __init__(self, emit: Emit, names: dict[str, str]) -> None:
-        self._emit = emit
+        super().__init__(emit)
         self._names = names
 
     def __call__(self, note: Note) -> None:
         if note.method == "notifications/tasks":
             note = note._replace(params=_named(note.params, self._names[note_key(note, "taskId")]))
-        self._emit(note)
-
-    async def room(self) -> None:
-        await self._emit.room()
+        self.target(note)
 
 
 def _named(raw: bytes, id: str) -> bytes:
