@@ -72,23 +72,13 @@ def connect(
         if options["profile"] is not None:
             url = _profile(options["profile"], targets, file, url)
             targets, file = (), None
-        _put(draft, keys, _entry(editor, targets, file, url), replace=options["replace"])
+        draft.put(
+            keys, _entry(editor, targets, file, url), kind="another server", hint="--replace, or --name OTHER",
+            replace=options["replace"],
+        )  # fmt: skip
     if not options["only_print"]:
         draft.save(backup=True)
     _told(editor, draft, written=draft.changed and not options["only_print"], as_json=as_json)
-
-
-def _put(draft: Draft, keys: tuple[str, ...], entry: Table, *, replace: bool) -> None:
-    there = draft.at(*keys)
-    if there == entry:
-        return
-    if there is not None:
-        if not replace:
-            raise ConfigError(
-                f"{draft.where(*keys)}: there is another server {keys[-1]} already", hint="--replace, or --name OTHER"
-            )
-        draft.drop(keys)
-    draft.add(keys, entry)
 
 
 def _told(editor: Editor, draft: Draft, *, written: bool, as_json: bool) -> None:

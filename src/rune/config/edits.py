@@ -120,6 +120,22 @@ class Draft:
         edit = tomltext.insert if self.toml else jsontext.insert
         self._take(lambda: edit(self.text, keys, value), (expected,), f"write {'.'.join(keys)} into it by hand")
 
+    def put(self, keys: tuple[str, ...], value: dict[str, Any], *, kind: str, hint: str, replace: bool) -> bool:
+        """Put a table, unless it is there already; whether it was not. `kind` and `hint` are for the error.
+
+        Raises:
+            ConfigError: there is another table and it is not to be replaced; and as for `add`.
+        """
+        there = self.at(*keys)
+        if there == value:
+            return False
+        if there is not None:
+            if not replace:
+                raise ConfigError(f"{self.where(*keys)}: there is {kind} {keys[-1]} already", hint=hint)
+            self.drop(keys)
+        self.add(keys, value)
+        return True
+
     def drop(self, keys: tuple[str, ...]) -> None:
         """Take out a table. If nothing else has changed since the backup was made, the file is what it was then.
 

@@ -44,18 +44,9 @@ def put(draft: Draft, taken: Taken, *, replace: bool = False) -> None:
     Raises:
         ConfigError: another source has that name.
     """
-    keys = ("sources", taken.name)
-    there = draft.at(*keys)
-    if there == taken.table:
+    hint = "another name, or --replace"
+    if not draft.put(("sources", taken.name), taken.table, kind="a source", hint=hint, replace=replace):
         taken.leave("it is there already")
-        return
-    if there is not None:
-        if not replace:
-            raise ConfigError(
-                f"{draft.where(*keys)}: there is a source {taken.name} already", hint="another name, or --replace"
-            )
-        draft.drop(keys)
-    draft.add(keys, taken.table)
 
 
 def settle(draft: Draft, taken: Taken, environ: Mapping[str, str], kept: dict[str, str]) -> None:
