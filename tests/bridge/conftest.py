@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from typing import Any, NamedTuple
@@ -11,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from tests.bridge.house import UPSTREAMS, House, house, offering, visiting
+from tests.sizes import LONG
 from tests.wire.client import ALL, Client
 from tests.wire.schemas import MODERN
 
@@ -37,7 +37,7 @@ PAIRS = [
     for revision in (MODERN, "2025-11-25")
     for source in UPSTREAMS
     # The oldest transport differs from stdio in nothing that the wire of a client could touch.
-    if os.environ.get("RUNE_LONG") or (wire, source) != ("stdio", "old-sse")
+    if LONG or (wire, source) != ("stdio", "old-sse")
 ]
 
 Come = Callable[..., Awaitable[Any]]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest_asyncio
 from tests import peers
 from tests.bridge.house import House, Marks, offering, table, visiting
 from tests.rig import ROOT, RUNE, rig
+from tests.sizes import LONG
 from tests.wire.client import ALL, META, TASKS, Client, Refused, text_of, word
 from tests.wire.schemas import MODERN
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 OURS = ("new", "old")
 EXTENSION = {"extensions": {TASKS: {}}}
-WIRES = ("http", "stdio") if os.environ.get("RUNE_LONG") else ("http",)
+WIRES = ("http", "stdio") if LONG else ("http",)
 PAIRS = [(wire, revision, source) for wire in WIRES for revision in (MODERN, "2025-11-25") for source in (*OURS, "npm")]
 WAIT = 20.0
 

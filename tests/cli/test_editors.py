@@ -22,10 +22,10 @@ from rune.config.editors import EDITORS, Machine
 from tests import peers
 from tests.conformance.suite import node
 from tests.serving import RUNE
+from tests.sizes import LONG
 
 Rune = Callable[..., Any]
 
-LONG = os.environ.get("RUNE_LONG") == "1"
 
 CURSOR = """\
 {

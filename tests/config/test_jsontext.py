@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import Any
 
 import pytest
@@ -11,13 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rune.config.jsontext import MAX_DEPTH, Malformed, insert, line_of, parse, remove
+from tests.sizes import LONG
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=20,
 )
-MANY = 2000 if os.environ.get("RUNE_LONG") == "1" else 40
+MANY = 2000 if LONG else 40
 OURS = {"command": "rune", "args": ["serve", "--stdio"]}
 
 

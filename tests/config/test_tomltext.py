@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tomllib
 from typing import Any
 
@@ -11,6 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from rune.config.tomltext import insert, remove
+from tests.sizes import LONG
 
 NEW: dict[str, Any] = {
     "command": ["npx", "a b"],
@@ -94,7 +94,7 @@ PIECES = [
 ]  # fmt: skip
 
 
-@settings(max_examples=2000 if os.environ.get("RUNE_LONG") == "1" else 40)
+@settings(max_examples=2000 if LONG else 40)
 @given(
     st.lists(st.sampled_from(PIECES), max_size=9), st.sampled_from(["\n", "\r\n"]), st.sampled_from(["", "\n", "\n\n"])
 )

@@ -6,7 +6,6 @@ import asyncio
 import gc
 import itertools
 import json
-import os
 import resource
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -20,11 +19,11 @@ from rune.app.http import asgi
 from rune.build import build
 from rune.config.files import read_toml
 from tests.rig import Rig, config, rig, settled
+from tests.sizes import LONG
 from tests.wire.client import META, Client, word
 from tests.wire.http import HttpClient
 from tests.wire.schemas import MODERN
 
-LONG = bool(os.environ.get("RUNE_LONG"))
 ROUNDS = 10_000 if LONG else 1_000
 MANY = 10_000 if LONG else 500
 WORKERS = 8

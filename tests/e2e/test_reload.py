@@ -18,6 +18,7 @@ import pytest_asyncio
 
 from tests.peers import program, sdk, sdk_legacy
 from tests.rig import ROOT, RUNE, Rig, rig
+from tests.sizes import LONG
 from tests.wire.client import WAIT, Refused, text_of, word
 from tests.wire.duplex import Connection, DuplexClient, SocketLink, SseLink, StdioLink
 from tests.wire.http import HttpClient
@@ -506,7 +507,7 @@ async def test_a_terminal_that_is_closed_ends_it(place: Place) -> None:
     assert os.waitstatus_to_exitcode(done[1]) == 0
 
 
-@pytest.mark.parametrize("mode", ["legacy", MODERN] if os.environ.get("RUNE_LONG") == "1" else ["legacy"])
+@pytest.mark.parametrize("mode", ["legacy", MODERN] if LONG else ["legacy"])
 async def test_the_official_sdk_lives_through_it(place: Place, start: Any, mode: str) -> None:
     """Its client answers the question of a call after the reload that happened meanwhile, and goes on."""
     text = word()

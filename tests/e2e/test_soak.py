@@ -26,9 +26,9 @@ from rune.errors import RuneError
 from tests.client.fakes import call as request_for
 from tests.peers import free_port
 from tests.rig import RUNE, Rig, rig, settled
+from tests.sizes import LONG
 from tests.wire.client import META
 
-LONG = bool(os.environ.get("RUNE_LONG"))
 CALLS = 200_000 if LONG else 3_000
 KILLS = CALLS // 1000
 """Of each server on stdio; the one on HTTP dies a tenth as often, for its start takes long."""

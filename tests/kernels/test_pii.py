@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from itertools import islice
 
@@ -13,8 +12,8 @@ from hypothesis import strategies as st
 from rune import native
 from rune.kernels.pii import KINDS
 from tests.kernels.texts import PIECES, texts
+from tests.sizes import LONG
 
-LONG = bool(os.environ.get("RUNE_LONG"))
 NATIVE = native.installed()[0] is not None
 IMPLEMENTATIONS = ["python", pytest.param("rust", marks=pytest.mark.skipif(not NATIVE, reason=native.installed()[1]))]
 

@@ -14,9 +14,9 @@ from rune.errors import ConfigError, TimedOut, Unavailable
 from rune.net import Cut, Limits, Outlet, public
 from rune.net.pool import FRESH
 from tests.net.wires import answer, polite, raw
+from tests.sizes import LONG
 
 DEADLINE = 20.0
-LONG = bool(os.environ.get("RUNE_LONG"))
 
 
 async def ask(outlet, url, method="GET", data=None, **options) -> bytes:
