@@ -338,17 +338,19 @@ async def test_share_caller_keeps_the_connections_of_two_callers_apart():
         assert served == [set(), {"a"}, {"a"}, {"b"}, {"b"}]
 
 
+def asking_for_roots(carried: Carried, message: Message) -> None:
+    """A server that answers a call with the roots it has asked for."""
+    if message.get("method") == "tools/call":
+        carried.waiting = message
+        carried.say({"id": "q", "method": "roots/list"})
+    elif "method" not in message:
+        carried.answer(carried.waiting, {"content": [], "roots": message["result"]["roots"]})
+
+
 async def test_the_answer_to_a_question_needs_no_turn():
     """All connections wait for answers: one that had to wait for a connection first would never come."""
 
-    def serve(carried: Carried, message: Message) -> None:
-        if message.get("method") == "tools/call":
-            carried.waiting = message
-            carried.say({"id": "q", "method": "roots/list"})
-        elif "method" not in message:
-            carried.answer(carried.waiting, {"content": [], "roots": message["result"]["roots"]})
-
-    async with entered(fakes.legacy(serve), terms=Terms(children=1, concurrency=1)) as (source, _):
+    async with entered(fakes.legacy(asking_for_roots), terms=Terms(children=1, concurrency=1)) as (source, _):
         request = call(capabilities={"roots": {}})
         first = await bounded(source.handle(request))
         waiting = asyncio.create_task(source.handle(call(capabilities={"roots": {}})))
@@ -380,15 +382,8 @@ async def test_roots_of_the_config_are_told_to_who_asks_outside_of_a_call():
 
 
 async def test_a_question_of_an_older_server_is_answered_by_its_caller():
-    def serve(carried: Carried, message: Message) -> None:
-        if message.get("method") == "tools/call":
-            carried.waiting = message
-            carried.say({"id": "q", "method": "roots/list"})
-        elif "method" not in message:
-            carried.answer(carried.waiting, {"content": [], "roots": message["result"]["roots"]})
-
     parking = Parking()
-    async with entered(fakes.legacy(serve), parking=parking) as (source, _):
+    async with entered(fakes.legacy(asking_for_roots), parking=parking) as (source, _):
         request = call(capabilities={"roots": {}})
         first = await bounded(source.handle(request))
         assert first.kind == "input_required"
