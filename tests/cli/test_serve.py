@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from rune import __version__
+from rune.auth.guard import loopback
 from rune.build import build
-from rune.cli.serve import address, example, listening, loopback
+from rune.cli.serve import address, example, listening
 from rune.config.files import plain_name
 from rune.config.model import ServerTable
 from rune.config.targets import load

@@ -11,6 +11,14 @@ LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _REMEMBER: Final = 256
 
 
+def loopback(host: str) -> bool:
+    """Whether only this machine can reach it."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 class Gate:
     """Checks Host and Origin. Loopback names are always good; others must be listed, `*` allows all.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import os
 import sys
@@ -17,6 +16,7 @@ import msgspec
 
 from rune import __version__
 from rune.app import Listen, listening
+from rune.auth.guard import loopback
 from rune.build import catalogs, house
 from rune.cli import LISTENERS, late, screen
 from rune.cli.options import address, configured, plugging, reading, served
@@ -88,14 +88,6 @@ async def _serve(config: Config, load: Callable[[], Config], listen: Listen, *, 
             announce(config, listen, port, call, as_json=as_json)
 
         await late(LISTENERS["http"])(home, listen, ready=ready, load=load)
-
-
-def loopback(host: str) -> bool:
-    """Whether only this machine can reach it."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 async def example(gateway: Gateway, config: Config) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from ipaddress import ip_address
 from typing import Any, Final, NamedTuple, Self
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
+from rune.auth.guard import loopback
 from rune.errors import TimedOut, Unavailable
 from rune.net import Limits, Outlet, Policy, anywhere, public
 from rune.protocol import jsonrpc
@@ -34,7 +34,7 @@ class Web:
     def __init__(self, name: str, url: str, trusted: Iterable[str] = ()) -> None:
         self.name = name
         self._trusted = frozenset(map(origin, (url, *trusted)))
-        self._here = _loopback(urlsplit(url).hostname or "")
+        self._here = loopback(urlsplit(url).hostname or "")
         self._outlets: dict[bool, Outlet] = {}
 
     async def __aenter__(self) -> Self:
@@ -55,7 +55,7 @@ class Web:
             host, port = parts.hostname or "", parts.port
         except ValueError:
             host, port, parts = "", None, urlsplit("")
-        clear = parts.scheme == "http" and (origin(url) in self._trusted or (self._here and _loopback(host)))
+        clear = parts.scheme == "http" and (origin(url) in self._trusted or (self._here and loopback(host)))
         if not host or port == 0 or (parts.scheme != "https" and not clear) or parts.username is not None:
             raise Unavailable(
                 f"{self.name}: its sign-in leads to {url[:200]!r}, which is no https URL",
@@ -119,10 +119,3 @@ def origin(url: str) -> str:
     except ValueError:
         return ""
     return f"{scheme}://{parts.hostname}:{port}"
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
