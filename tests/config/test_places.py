@@ -38,3 +38,22 @@ def test_a_vault_is_there_when_something_was_kept(tmp_path: Path) -> None:
     assert not places.has_vault({"RUNE_HOME": str(tmp_path)})
     (tmp_path / "vault").touch()
     assert places.has_vault({"RUNE_HOME": str(tmp_path)})
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, durable: bool) -> None:
+    path = tmp_path / "kept"
+    places.put(path, b"old", durable=durable)
+    assert path.stat().st_mode & 0o777 == 0o600
+
+    def full(self: Path, target: Path) -> None:
+        raise OSError("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", full)
+        with pytest.raises(OSError, match="no space left"):
+            places.put(path, b"new", durable=durable)
+    assert [each.name for each in tmp_path.iterdir()] == ["kept"], "nothing is left behind"
+    assert path.read_bytes() == b"old"
+    places.put(path, b"new", durable=durable)
+    assert path.read_bytes() == b"new"

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -143,14 +142,4 @@ class Vault:
         salt, nonce = secrets.token_bytes(_SALT), secrets.token_bytes(_NONCE)
         head = _MAGIC[kind] + salt
         sealed = AESGCM(self._keys.key(kind, salt, new=True)).encrypt(nonce, _encode(content), head)
-        # Beside it, then in its place: a reader sees the old one or the new one, and a crash loses neither.
-        handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(head + nonce + sealed)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).replace(self.path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        places.put(self.path, head + nonce + sealed, durable=True)

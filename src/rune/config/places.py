@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -42,3 +44,23 @@ def has_vault(environ: Mapping[str, str]) -> bool:
         return vault(environ).exists()
     except (ConfigError, OSError):
         return False
+
+
+def put(path: Path, data: bytes, *, durable: bool) -> None:
+    """Write a file for this user alone, whole or not at all: a reader sees the old one or the new one. One that is
+    `durable` is there after a crash of the machine too.
+
+    Raises:
+        OSError: it cannot be written; the old one is still there.
+    """
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

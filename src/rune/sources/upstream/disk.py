@@ -10,7 +10,6 @@ import hashlib
 import logging
 import os
 import stat
-import tempfile
 import time
 from contextlib import suppress
 from dataclasses import replace
@@ -19,6 +18,7 @@ from typing import Any, Final
 
 import msgspec
 
+from rune.config.places import put
 from rune.source import Catalog, Item
 
 log = logging.getLogger("rune.upstream")
@@ -109,19 +109,12 @@ def _read(path: Path) -> bytes | None:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Atomic: a reader sees the old file or the new one; 0600 from the first byte on."""
+    """A newcomer makes room for itself first."""
     fresh = not path.exists()
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if fresh:
         _prune(path.parent)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    put(path, data, durable=False)
 
 
 def _prune(place: Path) -> None:
