@@ -8,7 +8,7 @@ PYTEST := $(BIN)/coverage run -m pytest -q
 ALONE := tests/e2e/test_bad_tools.py tests/e2e/test_leaks.py tests/e2e/test_slow_clients.py tests/e2e/test_soak.py \
 	tests/e2e/oauth/test_login.py tests/wires/test_child.py
 
-.PHONY: setup run test long lint types bench docs rust-dev rust-build rust-test rust-check
+.PHONY: setup run test long lint types bench docs rust-dev rust-build rust-test rust-check rust-bench
 
 setup: $(VENV)/.setup $(VENV)/.native
 
@@ -68,6 +68,10 @@ rust-test:
 rust-check: rust-test
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+
+# Against the kernels of others, in one run; writes bench/KERNELS.md.
+rust-bench: setup
+	$(BIN)/python -m bench.kernels
 
 # The package alone, and beside it a third-party server for the demo in a venv of its own: its dependencies stay there.
 $(VENV)/.run: pyproject.toml Makefile .ci/python
