@@ -6,7 +6,6 @@ the result of a task. What no plugin wants to see is handed on unopened.
 
 from __future__ import annotations
 
-import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
@@ -14,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from rune.early import END, PROGRESS, Early
 from rune.notes import Screen
 from rune.pipeline import Blocked, Make, Pipeline, Turn
 from rune.plugin import (
@@ -21,8 +21,6 @@ from rune.plugin import (
     CompletionPayload,
     GlobalContext,
     ListPayload,
-    LogPayload,
-    ProgressPayload,
     PromptPosthookPayload,
     PromptPrehookPayload,
     QuestionPayload,
@@ -36,13 +34,9 @@ from rune.protocol.methods import METHODS
 from rune.request import Handler, Note, Request, Result
 from rune.source import Target
 
-log = logging.getLogger("rune.plugins")
-
 REMEMBERED: Final = 10_000
 """Tasks whose plugins find again what they kept when the call came."""
 
-PROGRESS: Final = "notifications/progress"
-MESSAGE: Final = "notifications/message"
 TASK: Final = "notifications/tasks"
 
 _QUESTIONS: Final = {"elicitation/create": "elicitation", "sampling/createMessage": "sampling"}
@@ -70,13 +64,7 @@ class Chain:
         self._pipeline = pipeline
         self._resolve = resolve
         self._turns: OrderedDict[str, Turn] = OrderedDict()
-        self._said: set[str] = set()
-        # What a plugin would stop in a result must not leave early as a note.
-        self._drops = {
-            (post, note): pipeline.guards(hook, note)
-            for post, hook in _POST.items()
-            for note in ("progress_pre_send", "log_pre_send")
-        }
+        self._early = Early(pipeline, _POST)
 
     def over(self, below: Handler) -> Handler:
         """A Handler that takes each request its way."""
@@ -214,9 +202,11 @@ class Chain:
         return request.replace(target=await self._resolve(request))
 
     async def _below(self, below: Handler, request: Request, name: str, turn: Turn) -> Result:
-        screen = Screen(request.emit, partial(self._note, request.method, name, turn))
+        screen = Screen(request.emit, self._early.call(request.method, name, turn).judge)
         try:
             result = await below(request.replace(emit=screen))
+            if screen.used:
+                screen(END)
         finally:
             await screen.settled()
         return await self._after(result, request.method, name, turn)
@@ -295,7 +285,7 @@ class Chain:
             changes |= jsonrpc.read_object(await self._questions(raw, name, turn))
         if "statusMessage" in whole:
             note = Note(PROGRESS, _encode({"progress": 0, "message": whole["statusMessage"]}))
-            seen = await self._note("tools/call", name, turn, note)
+            seen = await self._early.note("tools/call", name, turn, note)
             message = None if seen is None else jsonrpc.read_object(seen.params).get("message")
             whole = {key: value for key, value in whole.items() if key != "statusMessage"}
             if message is not None:
@@ -308,39 +298,6 @@ class Chain:
         self._turns[id] = turn
         while len(self._turns) > REMEMBERED:
             self._turns.popitem(last=False)
-
-    # --- notes ---
-
-    async def _note(self, method: str, name: str, turn: Turn, note: Note) -> Note | None:
-        """What leaves while a call runs. None: it does not leave."""
-        if note.method not in (PROGRESS, MESSAGE):
-            return note
-        hook, key = ("progress_pre_send", "message") if note.method == PROGRESS else ("log_pre_send", "data")
-        members: dict[str, Any] = dict(jsonrpc.read_object(note.params))
-        if key not in members:
-            return note
-        if self._drops[method, hook]:
-            return self._silenced(note, members, hook)
-        if not self._pipeline.has(hook):
-            return note
-        fields = {key: bytes(members[key])}
-        values = {each: jsonrpc.decode(members[each]) for each in _SHOWN[hook] if each in members}
-        kind = ProgressPayload if hook == "progress_pre_send" else LogPayload
-        changed = await self._pipeline.run(hook, fields, partial(kind, name=name, **values), turn)
-        return note._replace(params=_encode({**members, key: msgspec.Raw(fields[key])})) if changed else note
-
-    def _silenced(self, note: Note, members: dict[str, Any], hook: str) -> Note | None:
-        """Text that a plugin would look at in the result, but not here, does not leave; numbers do."""
-        if hook not in self._said:
-            self._said.add(hook)
-            log.warning("text in %s is left out: a plugin looks at results and has no %s", note.method, hook)
-        if hook == "log_pre_send":
-            return None
-        del members["message"]
-        return note._replace(params=_encode(members))
-
-
-_SHOWN: Final = {"progress_pre_send": ("progress", "total"), "log_pre_send": ("level", "logger")}
 
 
 def _turn(request: Request, **facts: str) -> Turn:

@@ -21,15 +21,17 @@ LINE: Final = 1024
 class Screen(Relay):
     """Notes on their way through plugins, in order. Most pass without waiting; if one has to, the others line up."""
 
-    __slots__ = ("_judge", "_line", "_worker")
+    __slots__ = ("_judge", "_line", "_worker", "used")
 
     def __init__(self, emit: Emit, judge: Callable[[Note], Coroutine[Any, Any, Note | None]]) -> None:
         super().__init__(emit)
         self._judge = judge
         self._line: deque[Coroutine[Any, Any, None]] = deque()
         self._worker: asyncio.Task[None] | None = None
+        self.used = False
 
     def __call__(self, note: Note) -> None:
+        self.used = True
         if len(self._line) >= LINE:
             # The plugins are slower than the call: what they have not seen does not leave.
             return

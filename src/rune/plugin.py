@@ -242,12 +242,15 @@ class ListPayload:
 
 @dataclass(slots=True)
 class ProgressPayload:
-    """A call says how far it is; chunks of a streamed result come this way too."""
+    """A call says how far it is. With `piece` the message is a piece of its result: what a plugin takes out of it may
+    follow with a later one, or at the end, when all are asked once more with nothing to say and `last`."""
 
     name: str
     message: str | None
     progress: float = 0
     total: float | None = None
+    piece: bool = False
+    last: bool = False
 
 
 @dataclass(slots=True)

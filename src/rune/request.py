@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Mapping
 from copy import copy
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeAlias
 
 import msgspec
 
@@ -42,6 +42,10 @@ class Note(NamedTuple):
 
     method: str
     params: bytes = b"{}"
+
+
+PIECE: Final = "rune/piece"
+"""The member of `_meta` which says that the message of a progress note is a piece of the result."""
 
 
 class Emit:

@@ -21,6 +21,7 @@ from rune.plugin import (
     ToolPostInvokePayload,
     ToolPreInvokePayload,
 )
+from rune.plugins.said import WINDOW, Said
 
 UNTOUCHED: Final = frozenset({"type", "mimeType", "blob", "data", "uri", "resultType", "role", "cacheScope"})
 """Members of content whose texts have a meaning for programs."""
@@ -43,7 +44,10 @@ def mapped(value: Any, change: Callable[[str], str], kept: frozenset[str] = froz
 
 
 class TextPlugin(Plugin):
-    """A plugin that changes texts wherever they pass. `text` is all that it has to have."""
+    """A plugin that changes texts wherever they pass. `text` is all that it has to have. Nothing that it looks for is
+    longer than `window`, unless it is one run of visible ASCII characters."""
+
+    window = WINDOW
 
     def text(self, text: str) -> str:
         """The text as it may pass; the very same object when nothing is wrong with it."""
@@ -96,7 +100,17 @@ class TextPlugin(Plugin):
         return PluginResult(modified_payload=payload)
 
     async def progress_pre_send(self, payload: ProgressPayload, context: PluginContext) -> PluginResult[Any]:
-        return self._through(payload, "message")
+        message = payload.message or ""
+        said = context.state.get("said")
+        if said is None:
+            said = context.state["said"] = Said(self.text, self.window)
+        if not payload.piece:
+            payload.message = said.message(message)
+        elif payload.last:
+            payload.message = said.piece(message) + said.rest()
+        else:
+            payload.message = said.piece(message)
+        return PluginResult() if payload.message == message else PluginResult(modified_payload=payload)
 
     async def log_pre_send(self, payload: LogPayload, context: PluginContext) -> PluginResult[Any]:
         return self._through(payload, "data")

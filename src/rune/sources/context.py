@@ -19,7 +19,7 @@ from rune.asking import Asking, MakeTask, TaskHandle
 from rune.errors import ToolError
 from rune.protocol.methods import LOG_LEVELS, TASKS
 from rune.protocol.questions import check_declared, declares
-from rune.request import SILENT, Caller, Emit, Note, Request
+from rune.request import PIECE, SILENT, Caller, Emit, Note, Request
 from rune.sources import hints, questions
 from rune.sources.execution import Clock, Threads
 from rune.sources.questions import Answer, Question, Root, Sampled, SamplingKeywords
@@ -181,9 +181,9 @@ class Context:
         last = 0.0 if self._last == -math.inf else self._last
         # Pieces count 1, 2, 3; between the steps of a function's own progress they hardly move it.
         self._count += 1
-        self._progress(last + 1 if last == self._count - 1 else math.nextafter(last, math.inf), None, chunk)
+        self._progress(last + 1 if last == self._count - 1 else math.nextafter(last, math.inf), None, chunk, piece=True)
 
-    def _progress(self, progress: float, total: float | None, message: str | None) -> None:
+    def _progress(self, progress: float, total: float | None, message: str | None, *, piece: bool = False) -> None:
         request = self.request
         token = request.meta.progress_token
         if token is None:
@@ -198,6 +198,8 @@ class Context:
             params["total"] = total
         if message is not None:
             params["message"] = message
+        if piece:
+            params["_meta"] = {PIECE: True}
         self._tell(Note("notifications/progress", hints.encode(params)))
 
     def _status(self, message: str | None) -> Awaitable[None]:
