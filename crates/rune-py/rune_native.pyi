@@ -12,3 +12,10 @@ class Pii:
 
     def mask(self, text: str) -> str:
         """The text with every entity replaced; the very same object when there is none."""
+
+class Sql:
+    def __init__(self, dialect: str) -> None:
+        """A judge for the SQL of a kind of database, by its name."""
+
+    def check(self, text: str) -> int:
+        """The sum of the facts about a text, as `rune.kernels.sql` names them."""

@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
 from rune.errors import ConfigError
-from rune.kernels import pii
+from rune.kernels import pii, sql
 
 _module: Any = None
 _problem = "rune_native is not installed"
@@ -32,7 +32,7 @@ log = logging.getLogger("rune.native")
 Implementation: TypeAlias = Literal["rust", "python"]
 Wanted: TypeAlias = Literal["auto", "rust", "python"]
 
-ABI: Final = 1
+ABI: Final = 2
 """What this version of Rune calls in the wheel; it says so itself as `rune_native.ABI`."""
 MODES: Final = ("auto", "require", "off")
 
@@ -43,6 +43,12 @@ class Pii(Protocol):
     def scan(self, text: str) -> list[tuple[int, int, str]]: ...
 
     def mask(self, text: str) -> str: ...
+
+
+class Sql(Protocol):
+    """A judge for SQL."""
+
+    def check(self, text: str) -> int: ...
 
 
 def make_pii(wanted: Wanted, kinds: Iterable[str], by: str) -> tuple[Pii, Implementation]:
@@ -57,6 +63,20 @@ def make_pii(wanted: Wanted, kinds: Iterable[str], by: str) -> tuple[Pii, Implem
     except ValueError as error:
         raise ConfigError(f"pii: {error}", hint=f"known kinds: {', '.join(pii.KINDS)}") from None
     return scanner, "python" if module is None else "rust"
+
+
+def make_sql(wanted: Wanted, dialect: str) -> tuple[Sql, Implementation]:
+    """A judge for the SQL of one kind of database, and what it is made of.
+
+    Raises:
+        ConfigError: for Rust where there is none, and for an unknown dialect.
+    """
+    try:
+        module = choose(wanted)
+        judge: Sql = sql.Sql(dialect) if module is None else module.Sql(dialect)
+    except ValueError as error:
+        raise ConfigError(f"sql: {error}", hint=f"known dialects: {', '.join(sql.DIALECTS)}") from None
+    return judge, "python" if module is None else "rust"
 
 
 def choose(wanted: Wanted = "auto") -> Any:

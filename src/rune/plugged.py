@@ -21,6 +21,7 @@ BUILT_IN: Final = {
     "deny_list": "rune.plugins.deny:DenyList",
     "pii_filter": "rune.plugins.pii:PiiFilterPlugin",
     "regex_filter": "rune.plugins.regex:RegexFilter",
+    "sql_sanitizer": "rune.plugins.sql:SqlSanitizer",
 }
 FORMER: Final = 8
 """Sets of plugins that are kept for the calls which began under them."""

@@ -2,4 +2,5 @@
 #![deny(unsafe_code)]
 
 pub mod pii;
+pub mod sql;
 mod trigger;

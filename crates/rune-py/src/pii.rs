@@ -1,12 +1,10 @@
 //! Personal data in a `str`: offsets in code points, lone surrogates welcome.
 
-use std::borrow::Cow;
-
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyString};
+use pyo3::types::PyString;
 use rune_core::pii::{Entity, Kind, mask, scan, to_code_points};
 
-use crate::DETACH;
+use crate::{away, bytes, text_of};
 
 /// A scanner for a set of kinds.
 #[pyclass(frozen)]
@@ -46,26 +44,6 @@ impl Pii {
         let Some(masked) = away(text.py(), &data, |data| mask(data, self.kinds, &self.by)) else {
             return Ok(text.clone());
         };
-        match std::str::from_utf8(&masked) {
-            Ok(masked) => Ok(PyString::new(text.py(), masked)),
-            // There were lone surrogates, and they are there still.
-            Err(_) => Ok(PyBytes::new(text.py(), &masked)
-                .call_method1("decode", ("utf-8", "surrogatepass"))?
-                .cast_into::<PyString>()?),
-        }
+        text_of(text.py(), &masked)
     }
-}
-
-/// UTF-8, with lone surrogates as three bytes.
-fn bytes<'a>(text: &'a Bound<'_, PyString>) -> PyResult<Cow<'a, [u8]>> {
-    if let Ok(plain) = text.to_str() {
-        return Ok(Cow::Borrowed(plain.as_bytes()));
-    }
-    let encoded = text.call_method1("encode", ("utf-8", "surrogatepass"))?;
-    Ok(Cow::Owned(encoded.extract::<Vec<u8>>()?))
-}
-
-/// Work on bytes, letting other threads run when there are many.
-fn away<T: Send>(py: Python<'_>, data: &[u8], work: impl Fn(&[u8]) -> T + Send + Sync) -> T {
-    if data.len() < DETACH { work(data) } else { py.detach(|| work(data)) }
 }

@@ -34,6 +34,9 @@ OURS: Final = {
     "cpex_pii_filter.PIIFilterPlugin": "pii_filter",
     "plugins.regex_filter.search_replace.SearchReplacePlugin": "regex_filter",
     "plugins.deny_filter.deny.DenyListPlugin": "deny_list",
+    "plugins.sql_sanitizer.sql_sanitizer.SQLSanitizerPlugin": "sql_sanitizer",
+    "cpex_sql_sanitizer.SQLSanitizerPlugin": "sql_sanitizer",
+    "cpex_sql_sanitizer.sql_sanitizer.SQLSanitizerPlugin": "sql_sanitizer",
 }
 """Kinds that are built in here under another name."""
 _KEYS: Final = frozenset(PluginTable.__struct_fields__) - {"use"} | {"kind"} | SPOKEN | IGNORED
