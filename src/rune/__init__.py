@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rune.client.kept import Cache as Cache
     from rune.connect import Client as Client
     from rune.errors import ConfigError as ConfigError
     from rune.errors import NeedsAuth as NeedsAuth
@@ -31,6 +32,7 @@ __version__ = "0.1.0"
 
 _NAMES = {
     "Audio": "rune.sources.content",
+    "Cache": "rune.client.kept",
     "Caller": "rune.request",
     "Client": "rune.connect",
     "ConfigError": "rune.errors",

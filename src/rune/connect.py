@@ -18,15 +18,16 @@ from urllib.parse import urlsplit
 import msgspec
 
 from rune import __version__
-from rune.build import around, build, late, surroundings, wire_of
+from rune.build import around, auth_of, build, late, surroundings, wire_of
 from rune.client.answers import Answers, Elicit, Roots, Sample
 from rune.client.calls import Auth
 from rune.client.client import Connection
 from rune.client.hearing import Listening, OnLog, OnProgress, Told
+from rune.client.kept import Asked, Cache, Kept, Spot, credential
 from rune.client.views import Completion, PromptResult, ReadResult, ToolResult
 from rune.config.model import SourceConfig
 from rune.config.targets import load
-from rune.errors import INTERNAL_ERROR, ConfigError, ProtocolError, TimedOut, Unavailable
+from rune.errors import INTERNAL_ERROR, INVALID_PARAMS, ConfigError, ProtocolError, TimedOut, Unavailable
 from rune.gateway import Gateway
 from rune.protocol import jsonrpc
 from rune.protocol.methods import METHODS, MODERN
@@ -53,6 +54,7 @@ class ClientOptions(TypedDict, total=False):
     log_level: str
     headers: Mapping[str, str] | None
     auth: Auth | None
+    cache: Cache | None
     env: Mapping[str, str] | None
     timeout: float
     name: str
@@ -66,6 +68,8 @@ class Client:
     server. `on_progress(progress, total, message)` and `on_log(level, data, logger)` are told what a call says on its
     way, logs from `log_level` (info) on; they must return at once. `headers` go to a URL, `env` to a command.
     `auth` proves to a URL who we are; without it the vault is asked, as `rune auth login` has filled it.
+    Lists, resources and discovery of a server behind a wire are kept for as long as it says, in `cache`: one of this
+    client alone unless another is given, or none at all with None. `fresh=True` asks anyway.
     `timeout` (60 seconds) holds for each exchange. `name` and `version` are what the server is told of this client.
 
     Raises:
@@ -83,6 +87,8 @@ class Client:
         self._log_level = options.get("log_level", "info") if self._on_log is not None else None
         self._headers = options.get("headers")
         self._auth = options.get("auth")
+        self._cache = options["cache"] if "cache" in options else Cache()
+        self._kept: Kept | None = None
         self._env = options.get("env")
         self._timeout = options.get("timeout", 60.0)
         self._identity = {"name": options.get("name", "rune"), "version": options.get("version", __version__)}
@@ -112,11 +118,13 @@ class Client:
                 gateway = await stack.enter_async_context(build(load([str(target)], environ=surroundings())))
                 return (await stack.enter_async_context(gateway)).handle
         if isinstance(target, (str, list, tuple)):
-            wire = self._wire(target)
             connection = Connection(
-                wire, identity=self._identity, capabilities=self._answers.capabilities, timeout=self._timeout
-            )
-            return (await stack.enter_async_context(connection)).handle
+                self._wire(target), identity=self._identity, capabilities=self._answers.capabilities,
+                timeout=self._timeout,
+            )  # fmt: skip
+            handler = (await stack.enter_async_context(connection)).handle
+            self._keep(target, connection)
+            return handler
         if isinstance(target, Gateway):
             return target.handle
         if hasattr(target, "catalog"):
@@ -135,20 +143,43 @@ class Client:
         source = SourceConfig(
             urlsplit(target).hostname or target, "url", place=target, headers=dict(self._headers or {}), origin=target
         )
+        self._auth = self._auth or auth_of(source)
         return wire_of(source, self._auth)
+
+    def _keep(self, target: str | Sequence[str], connection: Connection) -> None:
+        """Keep what this server says. A command is a server of its own each time."""
+        if self._cache is not None:
+            place, url = (target, target) if isinstance(target, str) else (object(), "")
+            spot = Spot(place, connection.era.revision, bytes(self._capabilities))
+            self._kept = Kept(self._cache, spot, credential(self._headers or {}, self._auth, url))
+            connection.on_note = self._kept.noted
 
     # --- requests ---
 
     async def request(self, method: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Send any request and return its result as it came. Questions in between are answered."""
+        """Send any request and return its result as it came. Questions in between are answered, and nothing is kept."""
         return (await self._ask(method, params or {})).value
 
+    async def _get(self, method: str, params: Mapping[str, Any], fresh: bool) -> Result:
+        """A request whose answer may be at hand."""
+        asked = None if self._kept is None else self._kept.ask(method, _encoded(params))
+        known = None if fresh or asked is None else asked.known()
+        return known or await self._ask(method, params, asked=asked)
+
     async def _ask(
-        self, method: str, params: Mapping[str, Any], progress: OnProgress | None = None, timeout: float | None = None
+        self,
+        method: str,
+        params: Mapping[str, Any],
+        progress: OnProgress | None = None,
+        timeout: float | None = None,
+        asked: Asked | None = None,
     ) -> Result:
-        """One request, and its retries until nothing more is asked (2026-07-28, MRTR)."""
-        encoded = {key: msgspec.Raw(jsonrpc.encode(value)) for key, value in params.items() if value is not None}
+        """One request, and its retries until nothing more is asked (2026-07-28, MRTR). What was asked about in between
+        is not kept."""
+        encoded = _encoded(params)
         result = await self._send(method, encoded, progress, timeout)
+        if asked is not None and result.kind == "complete":
+            asked.answered(result)
         for _ in range(MAX_ROUNDS):
             if result.kind == "complete":
                 return result
@@ -194,39 +225,48 @@ class Client:
         )
         return Request(method, params, id=self._tokens, meta=meta, emit=emit)
 
-    async def _list(self, method: str) -> list[dict[str, Any]]:
+    async def _list(self, method: str, fresh: bool) -> list[dict[str, Any]]:
         """All pages of a list."""
+        try:
+            return await self._pages(method, fresh)
+        except ProtocolError as error:
+            # Where a page was at hand, the cursor in it may be older than what the server has now.
+            if error.code != INVALID_PARAMS or fresh or self._kept is None:
+                raise
+            return await self._pages(method, True)
+
+    async def _pages(self, method: str, fresh: bool) -> list[dict[str, Any]]:
         members = METHODS[method].members
         assert members is not None, "only list methods come here"
         found: list[dict[str, Any]] = []
         params: dict[str, Any] = {}
         for _ in range(MAX_PAGES):
-            page = (await self._ask(method, params)).value
+            page = (await self._get(method, params, fresh)).value
             found.extend(page.get(members) or [])
             if page.get("nextCursor") is None or page["nextCursor"] == params.get("cursor"):
                 break
             params = {"cursor": page["nextCursor"]}
         return found
 
-    async def discover(self) -> dict[str, Any]:
+    async def discover(self, *, fresh: bool = False) -> dict[str, Any]:
         """What the server says of itself: revisions, capabilities, instructions."""
-        return await self.request("server/discover")
+        return (await self._get("server/discover", {}, fresh)).value
 
-    async def list_tools(self) -> list[dict[str, Any]]:
+    async def list_tools(self, *, fresh: bool = False) -> list[dict[str, Any]]:
         """The definitions of all tools."""
-        return await self._list("tools/list")
+        return await self._list("tools/list", fresh)
 
-    async def list_resources(self) -> list[dict[str, Any]]:
+    async def list_resources(self, *, fresh: bool = False) -> list[dict[str, Any]]:
         """The definitions of all resources that are listed."""
-        return await self._list("resources/list")
+        return await self._list("resources/list", fresh)
 
-    async def list_resource_templates(self) -> list[dict[str, Any]]:
+    async def list_resource_templates(self, *, fresh: bool = False) -> list[dict[str, Any]]:
         """The URI templates of all other resources."""
-        return await self._list("resources/templates/list")
+        return await self._list("resources/templates/list", fresh)
 
-    async def list_prompts(self) -> list[dict[str, Any]]:
+    async def list_prompts(self, *, fresh: bool = False) -> list[dict[str, Any]]:
         """The definitions of all prompts."""
-        return await self._list("prompts/list")
+        return await self._list("prompts/list", fresh)
 
     async def call_tool(
         self,
@@ -240,9 +280,9 @@ class Client:
         params = {"name": name, "arguments": dict(arguments or {})}
         return ToolResult(await self._ask("tools/call", params, progress, timeout))
 
-    async def read_resource(self, uri: str) -> ReadResult:
+    async def read_resource(self, uri: str, *, fresh: bool = False) -> ReadResult:
         """Read a resource."""
-        return ReadResult(await self._ask("resources/read", {"uri": uri}))
+        return ReadResult(await self._get("resources/read", {"uri": uri}, fresh))
 
     async def get_prompt(self, name: str, arguments: Mapping[str, str] | None = None) -> PromptResult:
         """Get a prompt, filled in."""
@@ -263,7 +303,10 @@ class Client:
             raise Unavailable("the client is not connected", hint="use it in `async with Client(…) as client:`")
         wanted = Filter(tools, prompts, resources, frozenset(uris))
         params = {"notifications": msgspec.Raw(jsonrpc.encode(wanted.wire()))}
-        return Listening(self._handler, self._new("subscriptions/listen", params, Emit()), self._timeout)
+        listening = Listening(self._handler, self._new("subscriptions/listen", params, Emit()), self._timeout)
+        if self._kept is not None:
+            listening.on_note = self._kept.noted
+        return listening
 
 
 class SyncClient:
@@ -315,28 +358,28 @@ class SyncClient:
     def request(self, method: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
         return self._run(self._client.request(method, params))
 
-    def discover(self) -> dict[str, Any]:
-        return self._run(self._client.discover())
+    def discover(self, *, fresh: bool = False) -> dict[str, Any]:
+        return self._run(self._client.discover(fresh=fresh))
 
-    def list_tools(self) -> list[dict[str, Any]]:
-        return self._run(self._client.list_tools())
+    def list_tools(self, *, fresh: bool = False) -> list[dict[str, Any]]:
+        return self._run(self._client.list_tools(fresh=fresh))
 
-    def list_resources(self) -> list[dict[str, Any]]:
-        return self._run(self._client.list_resources())
+    def list_resources(self, *, fresh: bool = False) -> list[dict[str, Any]]:
+        return self._run(self._client.list_resources(fresh=fresh))
 
-    def list_resource_templates(self) -> list[dict[str, Any]]:
-        return self._run(self._client.list_resource_templates())
+    def list_resource_templates(self, *, fresh: bool = False) -> list[dict[str, Any]]:
+        return self._run(self._client.list_resource_templates(fresh=fresh))
 
-    def list_prompts(self) -> list[dict[str, Any]]:
-        return self._run(self._client.list_prompts())
+    def list_prompts(self, *, fresh: bool = False) -> list[dict[str, Any]]:
+        return self._run(self._client.list_prompts(fresh=fresh))
 
     def call_tool(
         self, name: str, arguments: Mapping[str, Any] | None = None, *, timeout: float | None = None
     ) -> ToolResult:
         return self._run(self._client.call_tool(name, arguments, timeout=timeout))
 
-    def read_resource(self, uri: str) -> ReadResult:
-        return self._run(self._client.read_resource(uri))
+    def read_resource(self, uri: str, *, fresh: bool = False) -> ReadResult:
+        return self._run(self._client.read_resource(uri, fresh=fresh))
 
     def get_prompt(self, name: str, arguments: Mapping[str, str] | None = None) -> PromptResult:
         return self._run(self._client.get_prompt(name, arguments))
@@ -345,3 +388,7 @@ class SyncClient:
         self, ref: Mapping[str, Any], argument: Mapping[str, str], context: Mapping[str, Any] | None = None
     ) -> Completion:
         return self._run(self._client.complete(ref, argument, context))
+
+
+def _encoded(params: Mapping[str, Any]) -> dict[str, msgspec.Raw]:
+    return {key: msgspec.Raw(jsonrpc.encode(value)) for key, value in params.items() if value is not None}

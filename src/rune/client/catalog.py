@@ -12,6 +12,7 @@ import msgspec
 from rune.client.client import Connection
 from rune.errors import METHOD_NOT_FOUND, ProtocolError
 from rune.protocol import jsonrpc
+from rune.protocol.freshness import MAX_TTL, freshness
 from rune.protocol.methods import MODERN, TASKS
 from rune.protocol.modern import Meta
 from rune.request import Request
@@ -19,7 +20,6 @@ from rune.source import Catalog, Item
 
 MAX_PAGES: Final = 200
 MAX_ITEMS: Final = 20_000
-MAX_TTL: Final = 86_400_000
 
 _OWN: Final = Meta(version=MODERN, capabilities=msgspec.Raw(b"{}"))
 _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -36,7 +36,7 @@ class Listing:
 
     def __init__(self) -> None:
         self.items: dict[str, Item] = {}
-        self.ttl = MAX_TTL
+        self.ttl = MAX_TTL + 1
         self.private = False
 
 
@@ -55,7 +55,7 @@ async def read_catalog(connection: Connection, *, tasks: bool = False) -> Catalo
         )
     )
     tools, prompts, resources, templates = (tuple(listing.items.values()) for listing in listings)
-    asked = [listing for listing in listings if listing.ttl != MAX_TTL]
+    asked = [listing for listing in listings if listing.ttl <= MAX_TTL]
     extensions = dict(capabilities.get("extensions") or {})
     has_tasks = extensions.pop(TASKS, None) is not None
     instructions = discovered.get("instructions")
@@ -117,8 +117,8 @@ async def _read(connection: Connection, method: str, members: str, key: str) -> 
         page = jsonrpc.read_object(result.raw)
         for item in _items(connection, page.get(members), key):
             listing.items.setdefault(item.name, item)
-        listing.ttl = min(listing.ttl, _ttl(page.get("ttlMs")))
-        listing.private = listing.private or bytes(page.get("cacheScope", b"")) != b'"public"'
+        ttl, private = freshness(page)
+        listing.ttl, listing.private = min(listing.ttl, ttl), listing.private or private
         cursor = page.get("nextCursor")
         if cursor is None or bytes(cursor) == b"null":
             return listing
@@ -148,13 +148,6 @@ def _items(connection: Connection, raw: msgspec.Raw | None, key: str) -> Iterato
             yield Item(own, bytes(entry))
         else:
             connection.warn_once(f"an entry without {key} is left out: {bytes(entry)[:80]!r}")
-
-
-def _ttl(raw: msgspec.Raw | None) -> int:
-    value = 0 if raw is None else jsonrpc.decode(raw)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return 0
-    return min(max(int(value), 0), MAX_TTL - 1)
 
 
 def _flag(capabilities: dict[str, Any], kind: str, name: str) -> bool:

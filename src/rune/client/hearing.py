@@ -47,7 +47,7 @@ class Told(Emit):
 class Listening(Emit):
     """An open `subscriptions/listen`: an async iterator of notifications, at most 1000 of them waiting."""
 
-    __slots__ = ("_handler", "_notes", "_request", "_started", "_task", "_timeout", "_wake")
+    __slots__ = ("_handler", "_notes", "_request", "_started", "_task", "_timeout", "_wake", "on_note")
 
     def __init__(self, handler: Handler, request: Request, timeout: float) -> None:
         self._handler = handler
@@ -57,11 +57,13 @@ class Listening(Emit):
         self._wake = asyncio.Event()
         self._started = asyncio.Event()
         self._task: asyncio.Task[Result] | None = None
+        self.on_note: Callable[[Note], None] = lambda note: None
 
     def __call__(self, note: Note) -> None:
         if note.method == ACKNOWLEDGED:
             self._started.set()
             return
+        self.on_note(note)
         self._notes.append(note)
         self._wake.set()
 

@@ -8,6 +8,7 @@ from typing import Final
 from rune.client.catalog import changes, read_catalog, same
 from rune.client.life import Life
 from rune.errors import RuneError, Unavailable
+from rune.protocol.freshness import outdated
 from rune.request import Note
 from rune.source import Catalog, Listeners
 from rune.sources.upstream.disk import Disk
@@ -105,7 +106,7 @@ class Shelf:
 
     def noted(self, note: Note) -> None:
         """The server says that something has changed."""
-        if note.method.endswith("/list_changed"):
+        if outdated(note.method):
             self._fresh_until = 0.0
             self._changes += 1
             kind = note.method.split("/")[1]
