@@ -14,7 +14,7 @@ from typing import Any
 from rune import Context, Server
 
 server = Server("bad")
-stop = threading.Event()
+free = threading.Event()
 
 
 @server.tool
@@ -130,6 +130,19 @@ async def stubborn() -> str:
     except asyncio.CancelledError:
         await asyncio.sleep(0)
     return "I do not care"
+
+
+@server.tool(timeout=60)
+def stays() -> str:
+    """Keep a thread busy until it is let go."""
+    return "let go" if free.wait(60) else "forgotten"
+
+
+@server.tool
+async def lets_go(now: bool) -> str:
+    """Let go what holds a thread, or nothing from now on."""
+    free.set() if now else free.clear()
+    return "done"
 
 
 @server.tool
