@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 TIME := $(VENV)/time
 PYTHON ?=
 PYTEST := $(BIN)/coverage run -m pytest -q
-ALONE := tests/e2e/test_bad_tools.py tests/e2e/test_leaks.py tests/e2e/test_slow_clients.py tests/e2e/test_soak.py \
+ALONE := tests/e2e/test_defects.py tests/e2e/test_leaks.py tests/e2e/test_soak.py \
 	tests/e2e/oauth/test_login.py tests/wires/test_child.py
 
 .PHONY: setup run test long lint types bench docs rust-dev rust-build rust-test rust-check rust-bench
@@ -15,12 +15,12 @@ setup: $(VENV)/.setup $(VENV)/.native
 run: $(VENV)/.run
 	@$(BIN)/rune serve --config examples/demo/rune.toml
 
-# Two processes share the cores; what promises a time or a number of processes runs by itself at the end. A test that
-# failed beside others must fail alone too. A process that is killed may leave a broken file of coverage: the rest counts.
+# Three processes share two cores, as most tests wait for others; what promises a time or a number of processes runs by itself
+# at the end. A test that failed beside others must fail alone too. A process that is killed may leave a broken file of coverage: the rest counts.
 test: setup
 	@$(BIN)/coverage erase
-	$(PYTEST) -n 2 --dist loadfile $(addprefix --ignore=,$(ALONE)) || $(PYTEST) --last-failed --last-failed-no-failures none
-	$(PYTEST) $(ALONE)
+	$(PYTEST) -n 3 --dist loadfile $(addprefix --ignore=,$(ALONE)) || $(PYTEST) --last-failed --last-failed-no-failures none
+	$(PYTEST) $(ALONE) || $(PYTEST) --last-failed --last-failed-no-failures none
 	@$(BIN)/coverage combine -q || true
 	@$(BIN)/coverage report --fail-under=92
 	@$(BIN)/coverage report --include='src/rune/protocol/*' --fail-under=100

@@ -6,7 +6,7 @@ import asyncio
 
 from rune.aio import NEVER, Alarm
 
-DEADLINE = 10.0
+DEADLINE = 30.0
 
 
 class Waiting:

@@ -57,7 +57,7 @@ async def call(gateway: Gateway, name: str, arguments: dict[str, Any], caller: s
 
 async def test_a_lone_file_serves_under_its_own_name(tmp_path: Path) -> None:
     path = write(tmp_path / "tools.py", "hello")
-    async with asyncio.timeout(10), build(load([str(path)], environ={})) as gateway, gateway:
+    async with asyncio.timeout(30), build(load([str(path)], environ={})) as gateway, gateway:
         identity = gateway.identity
         assert (identity.name, identity.version, identity.instructions) == ("own name", "7", "be kind")
         assert identity.title == "Own"
@@ -90,7 +90,7 @@ async def test_several_sources_are_merged_under_their_prefixes(tmp_path: Path) -
         prefix = ""
         """,
     )
-    async with asyncio.timeout(10), build(config) as gateway, gateway:
+    async with asyncio.timeout(30), build(config) as gateway, gateway:
         assert (gateway.identity.name, gateway.identity.version) == ("rune", __version__)
         first = (await gateway.handle(Request("tools/list"))).value
         assert [tool["name"] for tool in first["tools"]] == ["one_same", "one_search"]
@@ -106,7 +106,7 @@ async def test_several_sources_are_merged_under_their_prefixes(tmp_path: Path) -
 async def test_one_file_twice_is_two_servers(tmp_path: Path) -> None:
     write(tmp_path / "tools.py", "hello")
     config = config_of(tmp_path, '[sources.a]\npython = "tools.py"\n[sources.b]\npython = "tools.py"\n')
-    async with asyncio.timeout(10), build(config) as gateway, gateway:
+    async with asyncio.timeout(30), build(config) as gateway, gateway:
         assert await names(gateway) == ["a_hello", "b_hello"]
         assert [mount.source.name for mount in gateway.mounts] == ["a", "b"]
 
@@ -127,17 +127,17 @@ async def test_tools_of_one_name_are_refused_with_the_fix(tmp_path: Path) -> Non
 async def test_tasks_are_kept_in_the_store_of_the_config(tmp_path: Path) -> None:
     write(tmp_path / "tools.py", "hello")
     config = config_of(tmp_path, '[server]\nstore = "sqlite:state.db"\n[sources.t]\npython = "tools.py"\n')
-    async with asyncio.timeout(10), build(config) as gateway:
+    async with asyncio.timeout(30), build(config) as gateway:
         token = gateway.seal.sign("test", "value")
         assert gateway.tasks is not None
     assert (tmp_path / "state.db").is_file()
-    async with asyncio.timeout(10), build(config) as gateway:
+    async with asyncio.timeout(30), build(config) as gateway:
         assert gateway.seal.verify("test", token) == "value"
 
 
 async def test_servers_elsewhere_are_not_waited_for(tmp_path: Path) -> None:
     config = load(["http://127.0.0.1:9/mcp"], [sys.executable, "-c", "pass"], environ={})
-    async with asyncio.timeout(10), build(config) as gateway:
+    async with asyncio.timeout(30), build(config) as gateway:
         assert [mount.prefix for mount in gateway.mounts] == ["127-0-0-1_", f"{plain_name(Path(sys.executable).name)}_"]
 
 

@@ -54,7 +54,7 @@ class Heard(Emit):
         self.notes.put_nowait(note)
 
     async def next(self) -> tuple[str, dict[str, object]]:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             note = await self.notes.get()
         return note.method, msgspec.json.decode(note.params)
 

@@ -14,7 +14,7 @@ from rune.errors import ConfigError, Unavailable
 from rune.net import Limits, Outlet, anywhere, public
 from tests.client.web import serving
 
-DEADLINE = 10.0
+DEADLINE = 30.0
 
 INSIDE = [
     "127.0.0.1", "10.0.0.1", "172.16.5.4", "192.168.1.1", "169.254.169.254", "0.0.0.0", "100.64.0.1", "224.0.0.1",

@@ -241,7 +241,7 @@ async def test_a_body_may_give_up_waiting() -> None:
     over = asyncio.Event()
     parking = Parking()
     first = await parking.call(ask(), "s", body)
-    await asyncio.wait_for(over.wait(), 5)
+    await asyncio.wait_for(over.wait(), 30)
     # It has ended while nobody waited: the result is kept for the retry.
     assert (await parking.call(ask(first.state, {"a": YES}), "s", body)).value == {
         "resultType": "complete",
@@ -278,7 +278,7 @@ async def test_calls_expire_and_their_bodies_are_cancelled() -> None:
 
     parking = Parking(ttl=0.01)
     first = await parking.call(ask(), "s", body)
-    await asyncio.wait_for(cancelled.wait(), 5)
+    await asyncio.wait_for(cancelled.wait(), 30)
     assert len(parking) == 0
     await refused(parking.call(ask(first.state, {"a": YES}), "s", body))
 
@@ -298,11 +298,11 @@ async def test_a_client_that_goes_away_cancels_its_call() -> None:
     parking = Parking()
     first = await parking.call(ask(), "s", body)
     retry = asyncio.create_task(parking.call(ask(first.state, {"a": YES}), "s", body))
-    await asyncio.wait_for(started.wait(), 5)
+    await asyncio.wait_for(started.wait(), 30)
     retry.cancel()
     with pytest.raises(asyncio.CancelledError):
         await retry
-    await asyncio.wait_for(cancelled.wait(), 5)
+    await asyncio.wait_for(cancelled.wait(), 30)
     assert len(parking) == 0
 
 
@@ -317,7 +317,7 @@ async def test_closing_cancels_what_is_parked_and_what_runs() -> None:
     parking = Parking()
     first = await parking.call(ask(), "s", once)
     running = asyncio.create_task(parking.call(ask(), "s", runs))
-    await asyncio.wait_for(started.wait(), 5)
+    await asyncio.wait_for(started.wait(), 30)
     await parking.close()
     with pytest.raises(Unavailable, match="the call was cancelled"):
         await running
@@ -516,4 +516,4 @@ async def test_a_task_that_cannot_be_made_ends_the_call() -> None:
 
     with pytest.raises(Unavailable, match="too many tasks"):
         await Parking().call(ask(), "s", body)
-    await asyncio.wait_for(ended.wait(), 5)
+    await asyncio.wait_for(ended.wait(), 30)

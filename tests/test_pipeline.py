@@ -214,7 +214,7 @@ async def test_concurrent_neighbours_run_at_the_same_time_and_one_no_is_enough()
     barrier = asyncio.Barrier(2)
 
     async def meet(payload, context):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await barrier.wait()
         return PluginResult()
 
@@ -236,7 +236,7 @@ async def test_nobody_waits_for_fire_and_forget_and_it_ends_with_the_pipeline():
 
     async with Pipeline([plug(linger, mode="fire_and_forget", deadline=3600)]) as pipeline:
         await ask(pipeline)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await started.wait()
     assert gone.is_set()
 

@@ -108,7 +108,7 @@ async def test_messages_reach_every_subscriber(store: Store) -> None:
     async with store.subscribe("c") as one, store.subscribe("c") as two, store.subscribe("d") as other:
         await store.publish("c", b"hello")
         await store.publish("d", b"other")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert await anext(one) == b"hello"
             assert await anext(two) == b"hello"
             assert await anext(other) == b"other"
@@ -132,11 +132,11 @@ async def test_sqlite_survives_and_is_shared(tmp_path: Path) -> None:
         assert await two.get("k") == b"1"
         async with two.subscribe("c") as messages:
             await one.publish("c", b"across")
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 assert await anext(messages) == b"across"
         async with two.subscribe("c") as messages:
             await one.publish("c", b"again")
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 assert await anext(messages) == b"again"
     async with SqliteStore(path) as three:
         assert await three.get("k") == b"1"

@@ -51,7 +51,7 @@ async def get(tasks: Tasks, id: str, subject: str = "ann") -> dict[str, object]:
 
 
 async def until(tasks: Tasks, id: str, status: str) -> dict[str, object]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (task := await get(tasks, id))["status"] != status:
             await asyncio.sleep(0.01)
     return task
@@ -116,7 +116,7 @@ async def test_status_messages(tasks: Tasks) -> None:
         return DONE
 
     id = (await tasks.create(CALL, "demo", talks)).value["taskId"]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while (await get(tasks, id)).get("statusMessage") != "half way":
             await asyncio.sleep(0.01)
     go.set()
@@ -149,7 +149,7 @@ async def test_questions_are_answered_one_after_the_other(tasks: Tasks) -> None:
             await answer(tasks, id, a=wrong)
         assert caught.value.code == -32602
     await answer(tasks, id, a=accept(n=1))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while (task := await get(tasks, id)).get("inputRequests") != {"a_2": QUESTION}:
             await asyncio.sleep(0.01)
     await answer(tasks, id, a_2=accept(n=3))
@@ -225,7 +225,7 @@ async def test_listeners_hear_what_they_asked_for_in_any_process(store: Store) -
         go.set()
         await until(here, other, "completed")
         for heard, task in listening:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 note = await heard.notes.get()
             assert note.method == "notifications/tasks"
             value = msgspec.json.decode(note.params)
@@ -292,7 +292,7 @@ async def test_tasks_are_bounded(store: Store) -> None:
 
 async def test_tasks_expire(tasks: Tasks) -> None:
     id = (await tasks.create(CALL, "demo", done, ttl_ms=1)).value["taskId"]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while True:
             try:
                 await get(tasks, id)

@@ -30,7 +30,7 @@ from rune.wires.stdio import StdioWire
 
 SOURCE: Final = f"{Path(rune.__file__).parent}{os.sep}"
 PAGE: Final = Path(__file__).parent.parent / "docs" / "tour.md"
-DEADLINE: Final = 10.0
+DEADLINE: Final = 30.0
 LEGACY: Final = "2025-11-25"
 
 Message = dict[str, Any]

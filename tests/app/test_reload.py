@@ -25,7 +25,7 @@ from rune.source import Catalog
 from rune.view import Mount
 from tests.test_gateway import Fixed, Heard, ask, item
 
-DEADLINE = 10.0
+DEADLINE = 30.0
 
 LIVE = {"name", "instructions", "allowed_hosts", "allowed_origins", "timeout", "page_size", "validate"}
 

@@ -24,7 +24,7 @@ OURS = ("new", "old")
 EXTENSION = {"extensions": {TASKS: {}}}
 WIRES = ("http", "stdio") if LONG else ("http",)
 PAIRS = [(wire, revision, source) for wire in WIRES for revision in (MODERN, "2025-11-25") for source in (*OURS, "npm")]
-WAIT = 20.0
+WAIT = 30.0
 
 
 @pytest.fixture(scope="session")

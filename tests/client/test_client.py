@@ -14,7 +14,7 @@ from rune.protocol.modern import CAPABILITIES_KEY, CLIENT_KEY, VERSION_KEY
 from rune.request import Result
 from tests.client.fakes import DISCOVERED, Carried, Message, Notes, Wires, ask, call, connection, legacy, modern
 
-DEADLINE = 10.0
+DEADLINE = 30.0
 
 
 async def bounded(awaitable):

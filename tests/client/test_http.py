@@ -17,7 +17,7 @@ from rune.source import Item, Target
 from tests.client.fakes import DISCOVERED, Notes, ask, call
 from tests.client.web import event, events, legacy, modern, refusal, result, serving
 
-DEADLINE = 15.0
+DEADLINE = 30.0
 
 
 async def bounded(awaitable):

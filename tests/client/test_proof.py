@@ -18,7 +18,7 @@ from rune.errors import NeedsAuth, Unavailable
 from tests.client.fakes import DISCOVERED, call
 from tests.client.web import legacy, modern, result, serving
 
-DEADLINE = 15.0
+DEADLINE = 30.0
 
 
 class Proofs:

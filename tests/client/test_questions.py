@@ -14,7 +14,7 @@ from rune.parking import Parking
 from rune.request import Request, Result
 from tests.client.fakes import Carried, Message, Notes, call, connection, legacy
 
-DEADLINE = 10.0
+DEADLINE = 30.0
 ALL = {"elicitation": {"form": {}, "url": {}}, "sampling": {}, "roots": {}}
 FORM = {"message": "who?", "requestedSchema": {"type": "object", "properties": {"name": {"type": "string"}}}}
 

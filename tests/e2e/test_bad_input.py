@@ -56,7 +56,7 @@ async def refusal(client: Client, data: bytes) -> dict[str, Any]:
         client.connection.link.write(data.replace(b"\n", b" ") + b"\n")
     elif isinstance(client.connection.link, SocketLink):
         await client.connection.link.socket.send_bytes(data)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         return await client.connection.strays.get()
 
 
@@ -205,13 +205,13 @@ async def test_a_line_that_is_too_long(tmp_path: Path) -> None:
                 link.write(b"x" * min(100_000, size - start))
                 await link._stdin.drain()
             link.write(b"\n")
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 error = await client.connection.strays.get()
             assert (error.get("id"), error["error"]["code"]) == (None, -32600)
             assert str(CAP) in error["error"]["message"]
             await fine(client)
         link.write(big(client, CAP) + b"\n")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert (await client.connection.strays.get())["id"] == 7
     finally:
         await client.close()
@@ -223,7 +223,7 @@ async def test_a_websocket_message_that_is_too_large(server: Rig) -> None:
     try:
         await fine(client)
         await link.socket.send_bytes(b"x" * (CAP + 1))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await client.connection.over.wait()
         assert link.socket.close_code == 1009
     finally:

@@ -82,7 +82,7 @@ async def test_d1_an_open_get_stream_ends_properly(server: Rig) -> None:
         assert client._standing is not None
         assert await stopped(server) < LIMIT
         # The reader would raise on a stream that was cut off.
-        await asyncio.wait_for(client._standing, 1)
+        await asyncio.wait_for(client._standing, 30)
 
 
 async def test_d1_a_websocket_of_both_eras(server: Rig) -> None:
@@ -96,7 +96,7 @@ async def test_d1_a_websocket_of_both_eras(server: Rig) -> None:
         assert (await exchange.result())["_meta"][SUBSCRIPTION] == exchange.id
         note = await legacy.heard("notifications/cancelled")
         assert note["params"] == {"requestId": exchange.id}
-        await asyncio.wait_for(connection.over.wait(), 1)
+        await asyncio.wait_for(connection.over.wait(), 30)
         assert link.socket.close_code == 1001
 
 
@@ -105,7 +105,7 @@ async def test_d1_http_and_sse(server: Rig) -> None:
     async with closing(client):
         await client.initialize()
         assert await stopped(server) < LIMIT
-        await asyncio.wait_for(client.connection.over.wait(), 1)
+        await asyncio.wait_for(client.connection.over.wait(), 30)
 
 
 @pytest.mark.parametrize("end", ["SIGTERM", "SIGINT", "stdin"])
@@ -137,7 +137,7 @@ async def test_d1_calls_in_flight_get_their_time_and_no_more(server: Rig) -> Non
         assert await stopped(server) < 5
         for exchange in exchanges:
             # Both are told, one way or the other: no connection is simply cut.
-            await asyncio.wait_for(exchange.over.wait(), 1)
+            await asyncio.wait_for(exchange.over.wait(), 30)
 
 
 async def test_d1_idle_connections_do_not_hold_it_up(server: Rig) -> None:
@@ -240,7 +240,7 @@ async def test_d4_a_middleware_that_repeats_the_request_does_not_make_it_spin(tm
     }  # fmt: skip
     async with build(read_toml(config(tmp_path, TOOLS), {})) as gateway, gateway:
         app = asgi(gateway, Listen())
-        await asyncio.wait_for(app(scope, receive, send), 5)
+        await asyncio.wait_for(app(scope, receive, send), 30)
         await app.close()
     assert calls < 10
     assert sent[0]["status"] == 200

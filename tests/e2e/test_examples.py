@@ -27,7 +27,7 @@ def test_every_example_is_tested_here() -> None:
 
 
 async def test_notes() -> None:
-    async with asyncio.timeout(10), Client(load("notes.py")) as client:
+    async with asyncio.timeout(30), Client(load("notes.py")) as client:
         async with client.listen(uris=["note://one"]) as changes:
             assert (await client.call_tool("write", {"name": "one", "text": "first"})).text == "note://one"
             change = await anext(changes)
@@ -48,7 +48,7 @@ async def test_booking() -> None:
         return {"name": "Anna", "seats": 4} if len(asked) == 1 else None
 
     steps: list[str | None] = []
-    async with asyncio.timeout(10), Client(load("booking.py"), elicitation=answer) as client:
+    async with asyncio.timeout(30), Client(load("booking.py"), elicitation=answer) as client:
         assert (await client.call_tool("book", {"day": "friday"})).text == "friday: 4 seats for Anna"
         assert asked[0]["message"] == "A table on friday: who comes?"
         assert (await client.call_tool("book", {"day": "saturday"})).is_error

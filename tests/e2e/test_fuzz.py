@@ -179,7 +179,7 @@ async def exchange(app: Any, method: str, body: bytes, named: dict[str, str]) ->
 
     lines = [(name.encode(), value.encode("latin-1")) for name, value in named.items()]
     scope = {"type": "http", "method": method, "path": "/mcp", "query_string": b"", "headers": lines}
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await app(scope, receive, send)
     yield sent
 

@@ -94,7 +94,7 @@ def call(name: str, **arguments: Any) -> bytes:
 
 async def said(reader: asyncio.StreamReader, wanted: bytes) -> bytes:
     """What came until these bytes were in it."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         data = b""
         while wanted not in data:
             piece = await reader.read(65536)
@@ -237,7 +237,7 @@ async def test_idle_sessions_end(server: Rig) -> None:
     try:
         await client.initialize()
         message = client.message("ping")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 # Longer than a session may be idle: only time can show this.
                 await asyncio.sleep(IDLE * 1.6)
@@ -285,7 +285,7 @@ async def test_many_connections_at_once(server: Rig) -> None:
         assert server.descriptors >= descriptors + MANY
         each = (server.rss - before) / MANY
         assert each < 40_000, f"{each:.0f} bytes for each connection"
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await calls(server)
         assert server.healthy()
     finally:
@@ -315,7 +315,7 @@ async def test_no_task_is_left_in_the_loop(tmp_path: Path) -> None:
             )
             await visit(app, OLD.message("initialize", HELLO), None)
         assert len(app.endpoint.legacy) == ROUNDS // 20
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while len(app.endpoint.legacy):
                 await asyncio.sleep(IDLE / 4)
             while (left := asyncio.all_tasks() - before) and any("_tick" not in str(task.get_coro()) for task in left):
@@ -354,5 +354,5 @@ async def visit(app: Any, message: dict[str, Any], name: str | None) -> None:
         "query_string": b"",
         "headers": [(key.lower(), value) for key, value in lines],
     }
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await app(scope, receive, send)

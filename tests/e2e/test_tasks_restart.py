@@ -67,7 +67,7 @@ async def begin(client: HttpClient, name: str, **arguments: Any) -> str:
 
 
 async def until(client: HttpClient, id: str, *status: str) -> dict[str, Any]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (task := await ask(client, "tasks/get", taskId=id))["status"] not in status:
             await asyncio.sleep(0.01)
     return task

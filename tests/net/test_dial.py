@@ -17,7 +17,7 @@ from rune.errors import TimedOut, Unavailable
 from rune.net import Limits, Outlet, dial
 from tests.net.wires import answer, polite, raw
 
-DEADLINE = 20.0
+DEADLINE = 30.0
 
 
 def certificate(folder, *names):

@@ -16,7 +16,7 @@ from rune.net.pool import FRESH
 from tests.net.wires import answer, polite, raw
 from tests.sizes import LONG
 
-DEADLINE = 20.0
+DEADLINE = 30.0
 
 
 async def ask(outlet, url, method="GET", data=None, **options) -> bytes:

@@ -71,7 +71,7 @@ class Wire:
 
 async def read(answer: Awaitable[Response]) -> tuple[Response, bytes]:
     """An answer with all of its body."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         response = await answer
         parts = []
         while part := await response.some():

@@ -18,7 +18,7 @@ from rune.server.asgi import App
 from rune.view import Mount
 
 LIMIT = 2000
-DEADLINE = 10
+DEADLINE = 30.0
 
 
 class Exchange:

@@ -96,7 +96,7 @@ async def test_a_cancellation_for_the_other_era_finds_its_call(wire: MemoryWire)
             },
         )
         say(wire, {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": call["id"]}})
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await wire.finish(5)
     say(wire, MODERN_SPEAKER.message("ping"))
     assert (await heard(wire))["error"]["code"] == -32601

@@ -76,13 +76,13 @@ def test_whoever_comes_back_gets_the_rest_once(actions: list[int], after: int) -
         await stream.finish(b"end")
         back = Out()
         stream.attach(SseWriter(back), int(seen[-1][0].rpartition("-")[2]) if seen and seen[-1][0] else 0)
-        await asyncio.wait_for(back.ended.wait(), 5)
+        await asyncio.wait_for(back.ended.wait(), 30)
         seen += back.events
         assert [data for _, data in seen] == [b"%d" % number for number in range(pushed)] + [b"end"]
         assert len({id for id, _ in seen}) == len(seen)
         again = Out()
         stream.attach(SseWriter(again), after)
-        await asyncio.wait_for(again.ended.wait(), 5)
+        await asyncio.wait_for(again.ended.wait(), 30)
         assert again.events == seen[after:]
 
     asyncio.run(run())
@@ -116,7 +116,7 @@ async def test_one_client_at_a_time() -> None:
     await settled()
     assert first.data == b"id: 0-0\nretry: 500\ndata: \n\n"
     stream.attach(SseWriter(second))
-    await asyncio.wait_for(first.ended.wait(), 5)
+    await asyncio.wait_for(first.ended.wait(), 30)
     # The one that was pushed aside cannot take the other with it.
     stream.detach(one)
     assert stream.attached

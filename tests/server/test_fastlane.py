@@ -78,7 +78,7 @@ async def house() -> AsyncIterator[House]:
 
     @server.tool
     async def ended() -> bool:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await gone.wait()
         return True
 
@@ -88,11 +88,11 @@ async def house() -> AsyncIterator[House]:
         listener = bind("127.0.0.1", 0)
         http = HttpServer(app, listen)
         serving = asyncio.create_task(http.serve([listener]))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await http.up.wait()
         yield House(listener.getsockname()[1], http, app)
         http.should_exit = True
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await serving
         listener.close()
 

@@ -63,7 +63,7 @@ def heard(request: Request) -> Heard:
 
 
 async def call(server: Server, request: Request) -> Result:
-    return await asyncio.wait_for(server.handle(request), 10)
+    return await asyncio.wait_for(server.handle(request), 30)
 
 
 async def answer(server: Server, request: Request, result: Result, answers: dict[str, Any]) -> Result:
@@ -248,7 +248,7 @@ async def test_a_generator_is_closed_when_its_client_goes(server: Server) -> Non
             closed.clear()
             started.clear()
             task = asyncio.create_task(server.handle(make(name, token=token)))
-            await asyncio.wait_for(started.wait(), 5)
+            await asyncio.wait_for(started.wait(), 30)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task

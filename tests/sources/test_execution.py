@@ -75,7 +75,7 @@ async def test_threads_and_their_queue_are_bounded() -> None:
         return threading.current_thread().name
 
     first = asyncio.create_task(threads.run(work))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not entered.is_set():
             await asyncio.sleep(0.001)
     second = asyncio.create_task(threads.run(work))
@@ -131,7 +131,7 @@ def test_a_thread_may_outlive_its_loop() -> None:
 
     async def leave() -> None:
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(threads.run(go.wait, 10), 0.01)
+            await asyncio.wait_for(threads.run(go.wait, 30), 0.01)
 
     asyncio.run(leave())
     go.set()
@@ -420,7 +420,7 @@ async def test_processes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_closing_kills_what_is_busy(module: ModuleType) -> None:
     server: Server = module.server
     running = asyncio.create_task(call(server, "hangs"))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not server._services.processes._busy:
             await asyncio.sleep(0.005)
     await server.__aexit__()

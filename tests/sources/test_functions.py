@@ -39,7 +39,7 @@ def make(method: str, *, who: str = "ann", meta: Meta | None = None, **params: A
 
 
 async def call(server: Server, name: str, **arguments: Any) -> dict[str, Any]:
-    result = await asyncio.wait_for(server.handle(make("tools/call", name=name, arguments=arguments)), 10)
+    result = await asyncio.wait_for(server.handle(make("tools/call", name=name, arguments=arguments)), 30)
     assert result.kind == "complete"
     return result.value
 
@@ -525,11 +525,11 @@ async def test_cancelling_a_call_cancels_its_function(server: Server) -> None:
         started.clear()
         cancelled.clear()
         task = asyncio.create_task(server.handle(make("tools/call", name="waits", meta=meta)))
-        await asyncio.wait_for(started.wait(), 5)
+        await asyncio.wait_for(started.wait(), 30)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        await asyncio.wait_for(cancelled.wait(), 5)
+        await asyncio.wait_for(cancelled.wait(), 30)
 
 
 # --- large results ---------------------------------------------------------------------------------------------------
@@ -644,7 +644,7 @@ async def test_a_tool_in_a_thread_may_change_lists(server: Server) -> None:
 
     assert (await heard.get())[1] == "MainThread"
     await call(server, "grow")
-    assert await asyncio.wait_for(heard.get(), 5) == ("notifications/tools/list_changed", "MainThread")
+    assert await asyncio.wait_for(heard.get(), 30) == ("notifications/tools/list_changed", "MainThread")
 
 
 async def test_a_listen_request_waits(server: Server) -> None:
@@ -773,7 +773,7 @@ def test_decorators_refuse_with_the_name_and_the_reason() -> None:
 
 
 async def read(server: Server, uri: str) -> dict[str, Any]:
-    return (await asyncio.wait_for(server.handle(make("resources/read", uri=uri)), 10)).value
+    return (await asyncio.wait_for(server.handle(make("resources/read", uri=uri)), 30)).value
 
 
 async def test_resources_of_every_kind(server: Server) -> None:
@@ -886,7 +886,7 @@ async def test_resources_and_prompts_have_timeouts_and_may_ask(server: Server) -
 
 
 async def prompt(server: Server, name: str, **arguments: Any) -> dict[str, Any]:
-    return (await asyncio.wait_for(server.handle(make("prompts/get", name=name, arguments=arguments)), 10)).value
+    return (await asyncio.wait_for(server.handle(make("prompts/get", name=name, arguments=arguments)), 30)).value
 
 
 async def test_prompts(server: Server) -> None:
@@ -973,7 +973,7 @@ async def test_prompts_that_fail(server: Server) -> None:
 
 async def complete(server: Server, ref: Any, name: Any, value: Any = "", **more: Any) -> dict[str, Any]:
     request = make("completion/complete", ref=ref, argument={"name": name, "value": value}, **more)
-    return (await asyncio.wait_for(server.handle(request), 10)).value["completion"]
+    return (await asyncio.wait_for(server.handle(request), 30)).value["completion"]
 
 
 async def test_completions(server: Server) -> None:

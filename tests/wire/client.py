@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from tests.wire.schemas import MODERN, check_frame
 
-WAIT: Final = 10.0
+WAIT: Final = 30.0
 META: Final = "io.modelcontextprotocol/"
 ALL: Final[dict[str, Any]] = {"elicitation": {"form": {}, "url": {}}, "sampling": {}, "roots": {}}
 TASKS: Final = META + "tasks"

@@ -152,7 +152,7 @@ async def mounted(app: App) -> AsyncIterator[str]:
         await app.close()
     finally:
         server.should_exit = True
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await serving
         listener.close()
 

@@ -69,7 +69,7 @@ async def test_an_id_in_use_is_refused_and_the_first_call_goes_on(client: Client
         message = client.message("tools/call", {"name": "echo", "arguments": {"text": "x"}}, id=id)
         client.connection.forget(first)
         await client.connection.link.send(json.dumps(message))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             refusal = await client.connection.strays.get()
         assert refusal["id"] == id
         assert refusal["error"]["code"] == -32600
@@ -146,6 +146,6 @@ async def test_ending_a_session_ends_its_calls(connect: Connect) -> None:
     await exchange.next("notifications/progress")
     assert await client.delete() == 204
     assert await seen(other, key, "cancelled")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await exchange.over.wait()
     assert exchange.response is None

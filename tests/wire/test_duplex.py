@@ -21,14 +21,14 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 async def stray(connection: Connection) -> dict[str, Any]:
     """The next response to nobody."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         return await connection.strays.get()
 
 
 async def batch(connection: Connection, members: list[Any]) -> list[dict[str, Any]]:
     """The answer to a batch."""
     await connection.link.send(json.dumps(members))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         return await connection.batches.get()
 
 
@@ -186,7 +186,7 @@ async def test_messages_need_an_open_stream(server: Rig) -> None:
             async with session.request(method, server.base + place) as response:
                 assert response.status == 405
         await link.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while True:
                 async with session.post(link.endpoint, data=b"{}") as response:
                     if response.status == 404:

@@ -137,7 +137,7 @@ async def test_polling_releases_the_stream_and_the_answer_waits(connect: Connect
     client = await connect("http", "2025-11-25")
     key = word()
     exchange = await client.open("tools/call", {"name": "let_poll", "arguments": {"key": key}})
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await exchange.over.wait()
     assert exchange.response is None
     assert [data for _, data in exchange.events] == [""]

@@ -42,7 +42,7 @@ async def ask(client: Client, method: str, **params: Any) -> dict[str, Any]:
 
 async def until(client: Client, id: str, *status: str) -> dict[str, Any]:
     """The task in one of these states."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (task := await ask(client, "tasks/get", taskId=id))["status"] not in status:
             await asyncio.sleep(0.01)
     return task

@@ -12,7 +12,7 @@ from rune import Context, Server, ToolError
 
 server = Server("wire")
 
-PATIENCE = 20.0
+PATIENCE = 30.0
 _marks: defaultdict[tuple[str, str], asyncio.Event] = defaultdict(asyncio.Event)
 
 

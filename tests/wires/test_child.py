@@ -22,7 +22,7 @@ from rune.errors import Unavailable
 from rune.wires.child import Child
 from rune.wires.orphans import Orphanage
 
-DEADLINE = 20.0
+DEADLINE = 30.0
 
 
 class Ears:

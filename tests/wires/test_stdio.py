@@ -48,7 +48,7 @@ async def serve(stdin: int, stdout: int, times: int = 1, stop: asyncio.Event | N
         return peers[0]
 
     wire = StdioWire(open, limit=1_000_000, stdin=stdin, stdout=stdout)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await wire.run(stop or asyncio.Event(), lambda: None)
     assert peers[0].finished
     assert peers[0].closed
@@ -79,7 +79,7 @@ async def test_a_reader_that_falls_behind_stops_the_reading() -> None:
     writer.write(b"\n".join(lines) + b"\n")
     writer.write_eof()
     await asyncio.sleep(0.05)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         data = await reader.read(-1)
     assert (await serving).fed == 200
     assert data.split(b"\n") == [line for line in lines for _ in range(50)] + [b""]

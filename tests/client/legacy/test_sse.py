@@ -17,7 +17,7 @@ from rune.client.http import endpoint
 from rune.errors import ProtocolError, Unavailable
 from tests.client.fakes import ask, call
 
-DEADLINE = 10.0
+DEADLINE = 30.0
 Message = dict[str, Any]
 
 
