@@ -7,8 +7,10 @@ import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
+import keyring
 import pytest
 from hypothesis import settings
+from keyring.backends import fail
 
 # What else the machine does is nothing that an example could show.
 settings.register_profile("patient", deadline=None)
@@ -28,6 +30,12 @@ def cache() -> Iterator[Path]:
 def own_cache(cache: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """One folder for each test; what lives longer shares that of the session."""
     monkeypatch.setenv("RUNE_CACHE_DIR", str(cache / f"{abs(hash(request.node.nodeid)):x}"))
+
+
+@pytest.fixture
+def no_keyring(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The keyring of whoever runs the tests stays out of them, and so does one that other tests have made."""
+    monkeypatch.setattr(keyring, "get_keyring", fail.Keyring)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,12 +1,10 @@
-"""The keyring of whoever runs the tests stays out of them."""
+"""Nothing here looks for a key in the keyring of the system."""
 
 from __future__ import annotations
 
-import keyring
 import pytest
-from keyring.backends import fail
 
 
 @pytest.fixture(autouse=True)
-def no_keyring(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keyring, "get_keyring", fail.Keyring)
+def alone(no_keyring: None) -> None:
+    """All vaults of these tests have a key in a file."""

@@ -26,6 +26,11 @@ START = 60.0
 LIFE = "3600"
 
 
+@pytest.fixture(autouse=True)
+def alone(no_keyring: None) -> None:
+    """The vaults that these tests write have a key in a file, where the gateways find it."""
+
+
 class Provider:
     """The authorization server: its issuer, and what has happened there."""
 
