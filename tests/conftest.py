@@ -12,9 +12,12 @@ import pytest
 from hypothesis import settings
 from keyring.backends import fail
 
-# What else the machine does is nothing that an example could show.
-settings.register_profile("patient", deadline=None)
-settings.load_profile("patient")
+from tests.sizes import LONG
+
+# What else the machine does is nothing that an example could show; the quick size has the same examples each time.
+settings.register_profile("quick", deadline=None, derandomize=True, max_examples=50)
+settings.register_profile("long", deadline=None, max_examples=1_000)
+settings.load_profile("long" if LONG else "quick")
 
 
 @pytest.fixture(scope="session", autouse=True)
