@@ -21,12 +21,14 @@ SAMPLE_NS: Final = 4_000_000
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The same work done by several contenders, ours first; `size` is in bytes where a rate makes sense."""
+    """The same work done by several contenders, ours first; `size` is in bytes where a rate makes sense. Work that is
+    `calls` calls counts as so many."""
 
     title: str
     work: Mapping[str, Work]
     size: int = 0
     targets: Sequence[Target] = field(default=())
+    calls: int = 1
 
 
 class Target(Protocol):
@@ -113,7 +115,7 @@ def measure(row: Row, rounds: int, sample_ns: int = SAMPLE_NS) -> dict[str, floa
                 best[name] = min(best[name], _sample(work, counts[name]))
     finally:
         gc.enable()
-    return best
+    return {name: ns / row.calls for name, ns in best.items()}
 
 
 def _count(work: Work, sample_ns: int) -> int:

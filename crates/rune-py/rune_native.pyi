@@ -19,3 +19,19 @@ class Sql:
 
     def check(self, text: str) -> int:
         """The sum of the facts about a text, as `rune.kernels.sql` names them."""
+
+class Rate:
+    def __init__(self, per_second: float, burst: float) -> None:
+        """A limit for any number of keys: so many events per second, and so many at once."""
+
+    def allow(self, key: str) -> bool:
+        """Whether an event of this key may happen now; then it counts."""
+
+    def reserve(self, key: str, patience: float) -> float | None:
+        """Seconds to wait for the next place, which is taken; None where that would be more than `patience`."""
+
+    def reserve_at(self, key: str, now: float, patience: float) -> float | None:
+        """The same at a time of one's own."""
+
+    def __len__(self) -> int:
+        """How many keys are remembered."""

@@ -61,7 +61,7 @@ LATE: Final = {
 class House:
     """What outlives a Gateway, and the Gateway of now: entered while it serves, replaced by `move_in`."""
 
-    def __init__(self, config: Config, tasks: Tasks, seal: Seal, kept: Path | None) -> None:
+    def __init__(self, config: Config, tasks: Tasks, store: Store, seal: Seal, kept: Path | None) -> None:
         self.config = config
         self.gateway = Gateway([])
         self.parking = Parking()
@@ -70,7 +70,7 @@ class House:
         self._kept = kept
         self._keys: dict[Source, object] = {}
         self._names: dict[Source, Identity] = {}
-        self._plugged = Plugged(_imported)
+        self._plugged = Plugged(_imported, store)
 
     async def construct(self, config: Config) -> Gateway:
         """A new Gateway, not running yet. Sources are shared with the one of now where their config is the same.
@@ -155,7 +155,7 @@ async def house(config: Config, kept: Path | None = None) -> AsyncIterator[House
         ConfigError: see `House.construct`.
     """
     async with _store(config.server.store) as store, Tasks(store) as tasks:
-        house = House(config, tasks, await Seal.load(store), kept)
+        house = House(config, tasks, store, await Seal.load(store), kept)
         try:
             house.gateway = await house.construct(config)
             yield house

@@ -85,12 +85,13 @@ class Chain:
         asks = any(map(has, ("elicitation_pre", "elicitation_post", "sampling_pre", "sampling_post")))
         notes = has("progress_pre_send") or has("log_pre_send")
         calls = has("tool_pre_invoke") or has("tool_post_invoke")
+        wraps = self._pipeline.wraps
         match method:
-            case "tools/call" if calls or asks or notes:
+            case "tools/call" if calls or asks or notes or wraps:
                 return partial(self._tool, below)
-            case "prompts/get" if has("prompt_pre_fetch") or has("prompt_post_fetch") or asks or notes:
+            case "prompts/get" if has("prompt_pre_fetch") or has("prompt_post_fetch") or asks or notes or wraps:
                 return partial(self._prompt, below)
-            case "resources/read" if has("resource_pre_fetch") or has("resource_post_fetch") or asks or notes:
+            case "resources/read" if has("resource_pre_fetch") or has("resource_post_fetch") or asks or notes or wraps:
                 return partial(self._resource, below)
             case "completion/complete" if has("completion_post"):
                 return partial(self._completion, below)
@@ -204,7 +205,7 @@ class Chain:
     async def _below(self, below: Handler, request: Request, name: str, turn: Turn) -> Result:
         screen = Screen(request.emit, self._early.call(request.method, name, turn).judge)
         try:
-            result = await below(request.replace(emit=screen))
+            result = await self._pipeline.around(below, turn)(request.replace(emit=screen))
             if screen.used:
                 screen(END)
         finally:
@@ -302,8 +303,10 @@ class Chain:
 
 def _turn(request: Request, **facts: str) -> Turn:
     caller = request.caller
-    shared = GlobalContext(str(request.id or ""), caller.subject, server_id=_server(request))
-    return Turn({"server_ids": shared.server_id, "user_patterns": caller.subject, **facts}, shared)
+    tenant = caller.claims.get("tenant_id")
+    shared = GlobalContext(str(request.id or ""), caller.subject, tenant, _server(request))
+    known = {"server_ids": shared.server_id, "user_patterns": caller.subject, "tenant_ids": tenant}
+    return Turn({**known, **facts}, shared)
 
 
 def _server(request: Request) -> str | None:

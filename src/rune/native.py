@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
 from rune.errors import ConfigError
-from rune.kernels import pii, sql
+from rune.kernels import pii, rate, sql
 
 _module: Any = None
 _problem = "rune_native is not installed"
@@ -32,7 +32,7 @@ log = logging.getLogger("rune.native")
 Implementation: TypeAlias = Literal["rust", "python"]
 Wanted: TypeAlias = Literal["auto", "rust", "python"]
 
-ABI: Final = 2
+ABI: Final = 3
 """What this version of Rune calls in the wheel; it says so itself as `rune_native.ABI`."""
 MODES: Final = ("auto", "require", "off")
 
@@ -49,6 +49,32 @@ class Sql(Protocol):
     """A judge for SQL."""
 
     def check(self, text: str) -> int: ...
+
+
+class Rate(Protocol):
+    """Limits how often something may happen, for any number of keys."""
+
+    @property
+    def allow(self) -> Callable[[str], bool]: ...
+
+    def reserve(self, key: str, patience: float) -> float | None: ...
+
+    def reserve_at(self, key: str, now: float, patience: float) -> float | None: ...
+
+    def __len__(self) -> int: ...
+
+
+def make_rate(wanted: Wanted, per_second: float, burst: float) -> tuple[Rate, Implementation]:
+    """A limit, and what it is made of.
+
+    Raises:
+        ConfigError: for Rust where there is none, and for a limit that nothing could meet.
+    """
+    if not (per_second > 0 and burst >= 1):
+        raise ConfigError(f"rate: {per_second:g} per second, {burst:g} at once", hint="more than 0, and at least 1")
+    module = choose(wanted)
+    made: Rate = (rate if module is None else module).Rate(float(per_second), float(burst))
+    return made, "python" if module is None else "rust"
 
 
 def make_pii(wanted: Wanted, kinds: Iterable[str], by: str) -> tuple[Pii, Implementation]:

@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from inspect import iscoroutinefunction
 from itertools import groupby
 from time import perf_counter_ns
@@ -30,6 +31,7 @@ from rune.plugin import (
     PluginResult,
     PluginViolation,
 )
+from rune.request import Handler
 from rune.server.run import begin
 
 log = logging.getLogger("rune.plugins")
@@ -136,6 +138,26 @@ class Running:
                 )
         return found
 
+    def wraps(self) -> bool:
+        """Whether it stands around calls.
+
+        Raises:
+            ConfigError: it does, in a mode that cannot be: nobody could take back what it has done.
+        """
+        if self.disabled or not hasattr(self.plugin, "handle"):
+            return False
+        if self.config.mode not in (PluginMode.SEQUENTIAL, PluginMode.ENFORCE):
+            raise ConfigError(
+                f"plugin {self.config.name}: cannot run as {self.config.mode}",
+                hint="it wraps calls: enforce or disabled",
+            )
+        return True
+
+    def concerns(self, turn: Turn) -> bool:
+        """Whether its conditions hold."""
+        conditions = self.config.conditions
+        return not self.disabled and (not conditions or any(each.holds(turn.facts) for each in conditions))
+
 
 class Pipeline:
     """All plugins of a gateway. Entered while it serves."""
@@ -147,6 +169,7 @@ class Pipeline:
             for hook in [] if running.disabled else running.hooks():
                 steps[hook].append(Step(running, hook))
         self._groups = {hook: _grouped(entries) for hook, entries in steps.items()}
+        self._around = tuple(running for running in reversed(self.plugins) if running.wraps())
         self._aside: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
@@ -167,6 +190,19 @@ class Pipeline:
     def has(self, hook: str) -> bool:
         """Whether any plugin wants to be asked at this moment."""
         return bool(self._groups[hook])
+
+    @property
+    def wraps(self) -> bool:
+        """Whether any plugin stands around the calls themselves."""
+        return bool(self._around)
+
+    def around(self, below: Handler, turn: Turn) -> Handler:
+        """What answers, with the plugins around it that have a `handle`: the first by priority is the outermost."""
+        for running in self._around:
+            if running.concerns(turn):
+                running.calls += 1
+                below = partial(running.plugin.handle, next=below)  # type: ignore[attr-defined]
+        return below
 
     def guards(self, hook: str, note: str) -> bool:
         """Whether a plugin that may stop or change something at `hook` would not see what leaves by `note`."""
@@ -225,7 +261,7 @@ class Pipeline:
     async def _ask(self, step: Step, raw: Raw, make: Make, turn: Turn) -> set[str]:
         """One plugin. What it may not do it has not done."""
         running, config = step.plugin, step.config
-        if running.disabled or (config.conditions and not any(each.holds(turn.facts) for each in config.conditions)):
+        if not running.concerns(turn):
             return set()
         began = perf_counter_ns()
         running.calls += 1

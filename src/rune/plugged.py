@@ -14,12 +14,16 @@ from rune.errors import ConfigError
 from rune.facade import framework
 from rune.pipeline import Pipeline
 from rune.plugin import Plugin, PluginCondition, PluginConfig
+from rune.store import Store
 
 log = logging.getLogger("rune.plugins")
 
 BUILT_IN: Final = {
+    "cache": "rune.plugins.cache:Cache",
     "deny_list": "rune.plugins.deny:DenyList",
+    "metadata_filter": "rune.plugins.metadata:MetadataFilter",
     "pii_filter": "rune.plugins.pii:PiiFilterPlugin",
+    "rate_limiter": "rune.plugins.rate:RateLimiterPlugin",
     "regex_filter": "rune.plugins.regex:RegexFilter",
     "sql_sanitizer": "rune.plugins.sql:SqlSanitizer",
 }
@@ -28,10 +32,12 @@ FORMER: Final = 8
 
 
 class Plugged:
-    """The pipelines of one app: that of the config of now, and a few before it. `imported` gives what a name names."""
+    """The pipelines of one app: that of the config of now, and a few before it. `imported` gives what a name names,
+    `store` is for plugins that share something."""
 
-    def __init__(self, imported: Callable[[str], Any]) -> None:
+    def __init__(self, imported: Callable[[str], Any], store: Store) -> None:
         self._imported = imported
+        self._store = store
         self._pipelines: list[tuple[tuple[PluginTable, ...], Pipeline]] = []
 
     async def pipeline(self, config: Config) -> Pipeline | None:
@@ -74,6 +80,7 @@ class Plugged:
         except Exception as error:
             what = f"{type(error).__name__}: {error}"
             raise ConfigError(f"{origin}: plugin {settings.name}: {what}", hint="correct its config or code") from error
+        plugin.store = self._store
         log.info("plugin %s: %s, %s, priority %d", settings.name, plugin.implementation, settings.mode, table.priority)
         return plugin, settings
 

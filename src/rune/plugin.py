@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from rune.native import Implementation
+from rune.store import Store
 
 P = TypeVar("P")
 
@@ -286,6 +287,8 @@ class Plugin:
     """
 
     implementation: Implementation = "python"
+    store: Store | None = None
+    """What outlives a process and may be shared by several; there before the plugin starts."""
 
     def __init__(self, config: PluginConfig) -> None:
         self.config = config

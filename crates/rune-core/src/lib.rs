@@ -2,5 +2,6 @@
 #![deny(unsafe_code)]
 
 pub mod pii;
+pub mod rate;
 pub mod sql;
 mod trigger;

@@ -1,6 +1,7 @@
 //! `rune_native`: the kernels of `rune-core` for Python. `rune/native.py` is the only importer.
 
 mod pii;
+mod rate;
 mod sql;
 
 use std::borrow::Cow;
@@ -12,13 +13,14 @@ use pyo3::types::{PyBytes, PyString};
 const DETACH: usize = 32 * 1024;
 
 /// Goes up with every change of what Python may call.
-const ABI: u32 = 2;
+const ABI: u32 = 3;
 
 #[pymodule]
 fn rune_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("ABI", ABI)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<pii::Pii>()?;
+    module.add_class::<rate::Rate>()?;
     module.add_class::<sql::Sql>()
 }
 

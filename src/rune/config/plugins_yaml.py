@@ -37,6 +37,8 @@ OURS: Final = {
     "plugins.sql_sanitizer.sql_sanitizer.SQLSanitizerPlugin": "sql_sanitizer",
     "cpex_sql_sanitizer.SQLSanitizerPlugin": "sql_sanitizer",
     "cpex_sql_sanitizer.sql_sanitizer.SQLSanitizerPlugin": "sql_sanitizer",
+    "plugins.rate_limiter.rate_limiter.RateLimiterPlugin": "rate_limiter",
+    "cpex_rate_limiter.RateLimiterPlugin": "rate_limiter",
 }
 """Kinds that are built in here under another name."""
 _KEYS: Final = frozenset(PluginTable.__struct_fields__) - {"use"} | {"kind"} | SPOKEN | IGNORED
