@@ -1,4 +1,4 @@
-"""Rate limits: is a caller over its limit? For 10,000 callers in turn, and for one, against cpex-rate-limiter and `limits`."""
+"""Rate limits: may a caller go on? For 10,000 callers in turn, and for one, against cpex-rate-limiter and `limits`."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def rows() -> Iterator[Row]:
     engine = peer("cpex_rate_limiter.rate_limiter_rust", "cpex-rate-limiter==0.1.12").RateLimiterEngine(
         {"by_user": "1000000/s", "algorithm": "fixed_window"}
     )
-    allow = {
+    allow: dict[str, Callable[[str], object]] = {
         RUST: rust, PYTHON: python, CPEX: partial(_cpex, engine.check), LIMITS: _limits(),
         PLAIN: Plain(PER_SECOND, BURST).allow,
     }  # fmt: skip
