@@ -29,6 +29,7 @@ from rune.plugged import Plugged
 from rune.profile import Profile
 from rune.request import Request
 from rune.seal import Seal
+from rune.signin import SignIns
 from rune.source import Source
 from rune.sources.upstream.disk import Disk
 from rune.sources.upstream.gate import Terms
@@ -55,6 +56,7 @@ LATE: Final = {
     "vault": "rune.auth.vault:Vault",
     "oauth": "rune.client.oauth.session:OAuth",
     "later": "rune.client.oauth.later:Later",
+    "page": "rune.auth.page:Page",
 }
 
 
@@ -65,6 +67,7 @@ class House:
         self.config = config
         self.gateway = Gateway([])
         self.parking = Parking()
+        self.sign_ins = SignIns(lambda name, port: late("page")(name, port=port))
         self.tasks = tasks
         self._seal = seal
         self._kept = kept
@@ -103,7 +106,7 @@ class House:
                 made.wrap(arguments.around)
             if pipeline is not None:
                 made.plug(pipeline)
-            made.parking = self.parking
+            made.parking, made.sign_ins = self.parking, self.sign_ins
             return made
 
         whole = gateway(None)
@@ -142,6 +145,7 @@ class House:
 
     async def close(self) -> None:
         """End what outlives every Gateway."""
+        await self.sign_ins.close()
         await self.parking.close()
         await self._plugged.close()
 

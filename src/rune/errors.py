@@ -55,7 +55,9 @@ class TimedOut(RuneError):
 
 
 class NeedsAuth(RuneError):
-    """A source that wants a sign-in first."""
+    """A source that wants a sign-in first. `door` is the way to one, where a person could be led there."""
+
+    door: Any = None
 
 
 class ToolError(RuneError):

@@ -13,7 +13,7 @@ from typing import Any, Self
 import msgspec
 
 from rune.chain import Chain
-from rune.errors import METHOD_NOT_FOUND, NotFound, ProtocolError, RuneError
+from rune.errors import METHOD_NOT_FOUND, NeedsAuth, NotFound, ProtocolError, RuneError
 from rune.listens import Listens, Wanted
 from rune.parking import Parking
 from rune.pipeline import Pipeline
@@ -24,6 +24,7 @@ from rune.protocol.modern import check_param_headers
 from rune.request import Caller, Handler, Note, Request, Result
 from rune.router import Router
 from rune.seal import Seal
+from rune.signin import STATE, SignIns
 from rune.source import EVERYTHING, Filter, Source, Target
 from rune.taskids import TaskIds
 from rune.tasks import Tasks, check_declared
@@ -74,6 +75,7 @@ class Gateway:
         self.seal = seal or Seal()
         self.tasks = tasks
         self.parking: Parking | None = None
+        self.sign_ins: SignIns | None = None
         self.profiles: Mapping[str, Gateway] = {}
         self.reloads = False
         self._task_ids = TaskIds(self.seal)
@@ -200,6 +202,25 @@ class Gateway:
         return method(request)
 
     async def _call(self, request: Request) -> Result:
+        if request.state and STATE in request.state and self.sign_ins is not None:
+            found = await self.sign_ins.returned(request)
+            if isinstance(found, Result):
+                return found
+            request = found
+        try:
+            return await self._called(request)
+        except NeedsAuth as error:
+            if self.sign_ins is None or request.target is None:
+                raise
+            return await self.sign_ins.ask(request, error, partial(_revive, request.target.source))
+        except NotFound:
+            locked = self.router.locked(request) if self.sign_ins is not None else None
+            if self.sign_ins is None or locked is None:
+                raise
+            source, wanting = locked
+            return await self.sign_ins.ask(request, wanting, partial(_revive, source))
+
+    async def _called(self, request: Request) -> Result:
         view = self.router.fresh(request) or await self.router.view_for_call(request)
         target = self.router.resolve(request, view) if not request.state else self._resume(request, view)
         if target.item is not None and target.item.headers and request.headers is not None:
@@ -362,3 +383,10 @@ class Gateway:
         if task is not None:
             return task.belongs_to(caller)
         return self.tasks is not None and await self.tasks.owned(id, caller)
+
+
+async def _revive(source: Source) -> None:
+    """Only servers need to be told."""
+    revive = getattr(source, "revive", None)
+    if revive is not None:
+        await revive()

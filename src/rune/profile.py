@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from typing import Final
 
 from rune.request import Caller
 from rune.source import Catalog, Item
 from rune.sources.spool import PREFIX
 from rune.view import Mount, exposed
+
+_INSIDE: Final = "\x1f"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +84,18 @@ class Profile:
             or any(uri in part.pages for part in self._parts.values())
         )
 
+    def may(self, method: str, name: str) -> bool:
+        """Whether a tool or prompt of this name would be shown, if there were one."""
+        return _matches(name, self.tools if method == "tools/call" else self.prompts)
+
     def caller(self, caller: Caller) -> Caller:
         """The same caller as an owner of what is kept: sessions, tasks and parked calls do not leave their profile."""
-        return replace(caller, subject=f"{caller.subject}\x1f{self.name}")
+        return replace(caller, subject=f"{caller.subject}{_INSIDE}{self.name}")
+
+
+def outside(subject: str) -> str:
+    """Who a caller is where there are no profiles."""
+    return subject.partition(_INSIDE)[0]
 
 
 def _matches(name: str, globs: tuple[str, ...]) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Coroutine, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
-from rune.errors import INVALID_PARAMS, NotFound, ProtocolError, RuneError, Unavailable
+from rune.errors import INVALID_PARAMS, NeedsAuth, NotFound, ProtocolError, RuneError, Unavailable
 from rune.request import Note, Request, Result
 from rune.seal import Seal
 from rune.source import Catalog, Item, Source, Target
@@ -53,6 +53,7 @@ class Router:
         self._former: dict[str, View] = {}
         self._looks: dict[str, Look] = {}
         self._missing: dict[str, set[str]] = {}
+        self._locked: dict[str, NeedsAuth] = {}
         self._private = False
         self._varies: set[str] = set()
         self._changes = 0
@@ -184,6 +185,9 @@ class Router:
         try:
             catalog = await mount.source.catalog(request)
         except RuneError as error:
+            self._locked.pop(name, None)
+            if isinstance(error, NeedsAuth):
+                self._locked[name] = error
             # It is asked again and again: why it is not there is said once, whatever the times in it.
             said, text = self._missing.setdefault(name, set()), _NUMBER.sub("", str(error))
             if text not in said:
@@ -191,7 +195,22 @@ class Router:
                 log.warning("%s", error)
             return None
         self._missing.pop(name, None)
+        self._locked.pop(name, None)
         return catalog if self._profile is None else self._profile.part(mount, catalog)
+
+    def locked(self, request: Request) -> tuple[Source, NeedsAuth] | None:
+        """A source that wants a sign-in before it says what it offers, and may offer the tool or prompt that is called;
+        the first one in the order of the config."""
+        if request.method not in ("tools/call", "prompts/get"):
+            return None
+        name = request.text("name")
+        for mount in self.mounts:
+            error = self._locked.get(mount.source.name)
+            if error is None or not name.startswith(mount.prefix):
+                continue
+            if self._profile is None or self._profile.may(request.method, name):
+                return mount.source, error
+        return None
 
     def shows(self, uri: str) -> bool:
         """Whether a resource may be read here that no list names."""

@@ -14,7 +14,7 @@ LAYERS = (
     "build web",
     "gateway",
     "chain plugged facade",
-    "early notes pipeline router profile view addresses listens server sources plugins",
+    "early notes pipeline router profile signin view addresses listens server sources plugins",
     "source plugin client tasks taskids parking",
     "auth request wires stores asking",
     "net seal telemetry protocol store config sandbox",

@@ -92,8 +92,11 @@ def _door(gateway: Gateway, listen: Listen, profile: str = "") -> tuple[Endpoint
 
 
 def _gate(listen: Listen) -> Gate:
-    local = listen.host in LOOPBACK or listen.host == "::1"
-    return Gate((listen.host, *listen.allowed_hosts), listen.allowed_origins, numeric=not local)
+    return Gate((listen.host, *listen.allowed_hosts), listen.allowed_origins, numeric=not _local(listen))
+
+
+def _local(listen: Listen) -> bool:
+    return listen.host in LOOPBACK or listen.host == "::1"
 
 
 class HttpServer(uvicorn.Server):
@@ -186,6 +189,8 @@ async def serve(
         ConfigError: when the address cannot be had.
     """
     listener = bind(listen.host, listen.port)
+    # Whoever else may come here is not known to be who runs it.
+    house.sign_ins.local = _local(listen) and not listen.allowed_hosts
     rim = HttpRim(house.gateway, listen)
     server = HttpServer(rim.app, listen)
     with listener:

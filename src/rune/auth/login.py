@@ -17,7 +17,7 @@ _READ: Final = 10.0
 _HEAD: Final = 16 * 1024
 _PAGE: Final = (
     "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {size}\r\n"
-    "Cache-Control: no-store\r\nReferrer-Policy: no-referrer\r\nConnection: close\r\n\r\n{text}"
+    "Cache-Control: no-store\r\nReferrer-Policy: no-referrer\r\nConnection: close\r\n{more}\r\n{text}"
 )
 
 
@@ -75,7 +75,7 @@ class Loopback:
         try:
             async with asyncio.timeout(_READ):
                 head = await reader.readuntil(b"\r\n\r\n")
-                self._reply(writer, head.split(b"\r\n", 1)[0].decode("ascii", "replace"))
+                self._reply(writer, head.decode("ascii", "replace"))
                 await writer.drain()
         except (TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError):
             # Whoever that was: it was not the browser that we wait for.
@@ -83,8 +83,8 @@ class Loopback:
         finally:
             writer.close()
 
-    def _reply(self, writer: asyncio.StreamWriter, line: str) -> None:
-        method, _, rest = line.partition(" ")
+    def _reply(self, writer: asyncio.StreamWriter, head: str) -> None:
+        method, _, rest = head.partition("\r\n")[0].partition(" ")
         target = urlsplit(rest.partition(" ")[0])
         answer = self._answer
         if method != "GET" or target.path != PATH:
@@ -97,7 +97,13 @@ class Loopback:
             names = [name for name, _ in pairs]
             answer.set_result({name: value for name, value in pairs if names.count(name) == 1})
             status, text = "200 OK", "You can close this window."
-        writer.write(_PAGE.format(status=status, size=len(text), text=text).encode())
+        self._say(writer, status, text)
+
+    @staticmethod
+    def _say(writer: asyncio.StreamWriter, status: str, text: str, more: str = "") -> None:
+        """Answer with a line of text, and with `more` header lines."""
+        body = text.encode()
+        writer.write(_PAGE.format(status=status, size=len(body), more=more, text=text).encode())
 
 
 def browse(url: str) -> bool:

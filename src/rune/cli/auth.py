@@ -12,12 +12,12 @@ from typing import Any
 
 import click
 
+from rune.auth.door import Visit
 from rune.auth.login import Loopback, browse
 from rune.auth.vault import Account, Vault
 from rune.build import oauth_of
 from rune.cli import screen
 from rune.cli.options import common, configured
-from rune.client.oauth.code import Visit
 from rune.client.oauth.discovery import canonical
 from rune.client.oauth.session import GATEWAY, revoke
 from rune.client.oauth.tokens import Credential, read

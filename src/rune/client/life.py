@@ -190,6 +190,10 @@ class Life:
         if self._idle is not None:
             self._used_at = asyncio.get_running_loop().time()
 
+    def again(self) -> None:
+        """What kept it away is over: whoever needs it next starts it."""
+        self.retry_at = 0.0
+
     def unanswered(self, connection: Connection) -> None:
         """A call has waited in vain. It may have been a long one; a server that says nothing at all is started anew."""
         if connection is not self._connection or connection.http:

@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
 from urllib.parse import urlencode, urlsplit
 
+from rune.auth.door import Visit
 from rune.auth.pkce import METHOD, Pkce
 from rune.client.oauth.discovery import Issuer, check_pkce
 from rune.client.oauth.grants import Desk, plain
 from rune.client.oauth.tokens import Tokens
 from rune.errors import NeedsAuth
-
-
-class Visit(Protocol):
-    """Takes a person to an address and hears where they come back to."""
-
-    @property
-    def redirect(self) -> str:
-        """The redirect URI."""
-        ...
-
-    async def visit(self, url: str) -> Mapping[str, str]:
-        """The query of the answer. Raises TimedOut."""
-        ...
 
 
 async def by_person(desk: Desk, issuer: Issuer, asked: tuple[str, ...], visit: Visit) -> Tokens:

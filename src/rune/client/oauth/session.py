@@ -7,17 +7,18 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
-from typing import Any, Final, TypeAlias
+from functools import partial
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import msgspec
 
+from rune.auth.door import Door, Visit, Visiting
 from rune.auth.locks import holding
 from rune.auth.vault import Account, Vault
 from rune.client.oauth import registration
 from rune.client.oauth.challenge import Challenge
-from rune.client.oauth.code import Visit, by_person
+from rune.client.oauth.code import by_person
 from rune.client.oauth.discovery import Issuer, Protected, canonical, issuer_of, protected_by
 from rune.client.oauth.dpop import ALGORITHM, Prover
 from rune.client.oauth.grants import Denied, Desk, by_machine, refreshed
@@ -34,9 +35,6 @@ PAUSE: Final = 30.0
 """Seconds until a renewal is tried again that failed while the last token is still good."""
 OVER: Final = frozenset({"invalid_grant", "invalid_client", "unauthorized_client"})
 """What an issuer says when only a new sign-in helps."""
-
-Visiting: TypeAlias = Callable[[int], AbstractAsyncContextManager[Visit]]
-"""Makes a way to send a person to a browser; the number is the port that was used before, or 0."""
 
 
 class OAuth:
@@ -92,7 +90,10 @@ class OAuth:
         if await self._guarded(lambda: self._better(used, status, challenge)):
             return True
         if self.visit is None:
-            raise self._wanting(status, challenge)
+            error = self._wanting(status, challenge)
+            enter = partial(self._obtain, used, status, challenge)
+            error.door = Door(self.name, enter, lambda: self._header.get("Authorization") != used)
+            raise error
         async with self._alone:
             if self._header.get("Authorization") == used:
                 await self._obtain(used, status, challenge, self.visit)

@@ -137,6 +137,12 @@ class Upstream:
             "stderr": "\n".join(life.connection.last_words if life.connection else life.last_words),
         }
 
+    async def revive(self) -> None:
+        """What kept it away is over, a sign-in for example: look again at once."""
+        for life in self._pool:
+            life.again()
+        await asyncio.gather(*(side.shelf.refresh_soon() for side in tuple(self._sides.values())))
+
     # --- sides ---
 
     def _side(self, request: Request) -> Side:
