@@ -30,7 +30,7 @@ NEVER = (
     ("web", "sources"),
     ("cli", "sources"),
 )
-MAY_NEVERTHELESS = {("rune.cli.tool", "rune.sources.wasm.tool")}
+MAY_NEVERTHELESS = {("rune.cli.wasm", "rune.sources.wasm.build")}
 
 # The kinds of source; all other files of the folder serve them.
 KINDS = ("functions", "upstream", "wasm", "library", "models")

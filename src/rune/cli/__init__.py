@@ -24,6 +24,7 @@ VERBS: Final = {
     "resource": ("rune.cli.resources:resource", "List and read resources."),
     "prompt": ("rune.cli.prompts:prompt", "List and get prompts."),
     "inspect": ("rune.cli.inspect:inspect", "Show what a server is and offers."),
+    "wasm": ("rune.cli.wasm:wasm", "Build WebAssembly components."),
     "auth": ("rune.cli.auth:auth", "Sign in to servers, list and end sign-ins."),
     "secret": ("rune.cli.secrets:secret", "Keep secrets for configs in the vault."),
     "doctor": ("rune.cli.doctor:doctor", "Say what is wrong with a source, and what to do."),
