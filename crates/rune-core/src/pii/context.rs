@@ -1,34 +1,19 @@
 //! Words that give a number its meaning: what stands just before it, in the common languages.
 
-use super::chars::{DIGIT, LETTER, is};
+use super::chars::{LETTER, is};
+use crate::trigger::Window;
 
 /// Bytes before a number in which its word may stand; no digit and no line end may come in between.
 const REACH: usize = 40;
 
-/// Some words, and their first and second bytes: nearly every place in a text is ruled out by one look.
-pub struct Words {
-    all: &'static [&'static str],
-    first: [bool; 256],
-    second: [bool; 256],
-}
+/// Words for telephone.
+pub const PHONE: u8 = 1;
+/// Words for birth.
+pub const BIRTH: u8 = 2;
+/// Words for social security.
+pub const SSN: u8 = 4;
 
-impl Words {
-    const fn new(words: &'static [&'static str]) -> Self {
-        let (mut first, mut second) = ([false; 256], [false; 256]);
-        let mut index = 0;
-        while index < words.len() {
-            let word = words[index].as_bytes();
-            first[word[0] as usize] = true;
-            first[word[0].to_ascii_uppercase() as usize] = true;
-            second[word[1] as usize] = true;
-            second[word[1].to_ascii_uppercase() as usize] = true;
-            index += 1;
-        }
-        Self { all: words, first, second }
-    }
-}
-
-pub static PHONE: Words = Words::new(&[
+static PHONES: &[&str] = &[
     "tel",
     "phone",
     "fon",
@@ -65,8 +50,8 @@ pub static PHONE: Words = Words::new(&[
     "\u{92b}\u{93c}\u{94b}\u{928}",
     "\u{92b}\u{94b}\u{928}",
     "\u{e42}\u{e17}\u{e23}",
-]);
-pub static BIRTH: Words = Words::new(&[
+];
+static BIRTHS: &[&str] = &[
     "dob",
     "d.o.b",
     "born",
@@ -92,34 +77,73 @@ pub static BIRTH: Words = Words::new(&[
     "\u{751f}\u{5e74}\u{6708}\u{65e5}",
     "\u{51fa}\u{751f}",
     "\u{c0dd}\u{b144}\u{c6d4}\u{c77c}",
-]);
-pub static SSN: Words = Words::new(&["ssn", "social security", "social sec", "soc sec"]);
+];
+static SSNS: &[&str] = &["ssn", "social security", "social sec", "soc sec"];
 
-/// Whether one of the words stands before the place, at the start of a word, its ASCII letters in any case.
-pub fn stands_before(text: &[u8], place: usize, words: &Words) -> bool {
-    let mut start = place;
-    while start > 0 && place - start < REACH {
-        let byte = text[start - 1];
-        if byte == b'\n' || is(byte, DIGIT) {
-            return false;
+static WORDS: [(u8, &[&str]); 3] = [(PHONE, PHONES), (BIRTH, BIRTHS), (SSN, SSNS)];
+
+const HEADS: usize = 1024;
+
+/// Which words may begin with three bytes, whatever the case: nearly every word of a text is ruled out by one look.
+static MAY_BEGIN: [u8; HEADS] = {
+    let mut table = [0; HEADS];
+    let mut list = 0;
+    while list < WORDS.len() {
+        let (bit, words) = WORDS[list];
+        let mut index = 0;
+        while index < words.len() {
+            let word = words[index].as_bytes();
+            table[head([word[0], word[1], word[2]])] |= bit;
+            index += 1;
         }
-        start -= 1;
-        if words.first[byte as usize]
-            && start + 1 < place
-            && words.second[text[start + 1] as usize]
-            && begins(text, start, place, words)
-        {
-            return true;
-        }
+        list += 1;
     }
-    false
+    table
+};
+
+const fn head(bytes: [u8; 3]) -> usize {
+    let [a, b, c] = bytes;
+    let together = u32::from_le_bytes([a | 0x20, b | 0x20, c | 0x20, 0]);
+    (together.wrapping_mul(0x9E37_79B1) >> 22) as usize
 }
 
+/// The kinds of words that stand before a place, each at the start of a word, its ASCII letters in any case.
 #[inline(never)]
-fn begins(text: &[u8], start: usize, place: usize, words: &Words) -> bool {
+pub fn before(text: &[u8], place: usize) -> u8 {
+    let window = Window::around(text, place, Window::SIZE);
+    let mut starts = window.letters & !(window.letters << 1) | window.high;
+    starts &= !0 << (Window::SIZE - REACH).max(Window::SIZE - window.digits.leading_zeros() as usize).min(63);
+    let mut found = 0;
+    while starts != 0 {
+        let distance = Window::SIZE - starts.trailing_zeros() as usize;
+        starts &= starts - 1;
+        if distance >= 3 {
+            let start = place - distance;
+            let may = MAY_BEGIN[head([text[start], text[start + 1], text[start + 2]])] & !found;
+            if may != 0 {
+                found |= begins(text, start, place, may);
+            }
+        }
+    }
+    found
+}
+
+/// Which of these kinds of words begin at a place.
+#[cold]
+fn begins(text: &[u8], start: usize, place: usize, may: u8) -> u8 {
     if is(text[start], LETTER) && start > 0 && is(text[start - 1], LETTER) {
-        return false;
+        return 0;
     }
     let rest = &text[start..place];
-    words.all.iter().any(|word| rest.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word.as_bytes())))
+    if rest.contains(&b'\n') {
+        return 0;
+    }
+    let mut found = 0;
+    for (bit, words) in WORDS {
+        let stands = |word: &&str| rest.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word.as_bytes()));
+        if may & bit != 0 && words.iter().any(stands) {
+            found |= bit;
+        }
+    }
+    found
 }

@@ -56,21 +56,21 @@ pub fn aws(text: &[u8], start: usize) -> Option<usize> {
     (known && text[start + 4..end].iter().all(|&byte| is(byte, UPPER | DIGIT))).then_some(end)
 }
 
-/// What a token with its first digit at a place may be; `from` is a place where its beginning is not looked for.
-pub fn find(text: &[u8], place: usize, from: usize) -> Option<(usize, usize, Kind)> {
-    let lowest = place.saturating_sub(REACH).max(from);
+/// What a token with its first digit at a place may be.
+pub fn find(text: &[u8], place: usize) -> Option<(usize, usize, Kind)> {
+    let lowest = place.saturating_sub(REACH);
     let mut value = place;
     // The beginning of the value of a named key, and of the narrower token inside of it.
     let mut token = place;
     let mut narrow = true;
-    while value > lowest && is(text[value - 1], VALUE) {
+    while value > lowest && is(text[value - 1], VALUE) && !is(text[value - 1], DIGIT) {
         value -= 1;
         narrow = narrow && is(text[value], KEY);
         if narrow {
             token = value;
         }
     }
-    if value == lowest && before(text, value, VALUE) {
+    if before(text, value, VALUE) {
         // It began longer ago than a key may, or has been looked at already.
         if token == value {
             return None;

@@ -8,10 +8,10 @@ mod context;
 mod email;
 mod keys;
 mod numbers;
+mod scanner;
 mod tokens;
 
-use crate::trigger::Marks;
-use chars::{ADDRESS, BEFORE, DIGIT, HEX, JOINT, UPPER, VALUE, WORD, at, before, is};
+use scanner::Scanner;
 
 /// What an entity is. The order decides between two of the same extent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -103,9 +103,7 @@ pub struct Entity {
 /// All entities of the wanted kinds (a sum of [`Kind::bit`]), sorted and without overlap.
 #[must_use]
 pub fn scan(text: &[u8], wanted: u16) -> Vec<Entity> {
-    let mut scanner = Scanner { text, found: Vec::new(), run: 0, mac: 0, tokens: Tokens::default() };
-    scanner.sweep();
-    let mut found = scanner.found;
+    let mut found = Scanner::sweep(text);
     if wanted != EVERYTHING {
         found.retain(|entity| wanted & entity.kind.bit() != 0);
     }
@@ -166,166 +164,6 @@ fn fuse(found: &mut Vec<Entity>) {
         }
     }
     found.truncate(kept);
-}
-
-struct Scanner<'a> {
-    text: &'a [u8],
-    found: Vec<Entity>,
-    /// Up to here the runs of groups have been read.
-    run: usize,
-    /// Up to here MAC addresses with colons and dashes have been found.
-    mac: usize,
-    tokens: Tokens,
-}
-
-impl Scanner<'_> {
-    fn sweep(&mut self) {
-        let mut marks = Marks::new();
-        let (mut at, mut carry) = (0, 0u64);
-        while at < self.text.len() {
-            let words = marks.fill(self.text, at);
-            for word in 0..words {
-                let digits = marks.digits[word];
-                // Only where a run of digits begins.
-                let starts = digits & !(digits << 1 | carry);
-                carry = digits >> 63;
-                let mut todo = starts | marks.others[word];
-                while todo != 0 {
-                    self.judge(at + word * 64 + todo.trailing_zeros() as usize);
-                    todo &= todo - 1;
-                }
-            }
-            at += words * 64;
-        }
-    }
-
-    #[inline]
-    fn judge(&mut self, place: usize) {
-        match self.text[place] {
-            b'@' => {
-                if let Some((start, end)) = email::find(self.text, place) {
-                    self.push(start, end, Kind::Email);
-                }
-            }
-            b'A' => {
-                if let Some(end) = keys::aws(self.text, place) {
-                    self.push(place, end, Kind::AwsAccessKey);
-                }
-            }
-            b':' | b'-' => {
-                if place >= self.mac + 2
-                    && let Some((start, end)) = tokens::mac(self.text, place)
-                {
-                    self.mac = end;
-                    self.push(start, end, Kind::MacAddress);
-                }
-            }
-            _ => {
-                if place >= self.run && self.matters(place) {
-                    self.numbers(place);
-                }
-            }
-        }
-    }
-
-    fn push(&mut self, start: usize, end: usize, kind: Kind) {
-        self.found.push(Entity { start, end, kind });
-    }
-
-    /// Most numbers in text are short and stand alone: they can be nothing.
-    #[inline]
-    fn matters(&mut self, place: usize) -> bool {
-        let text = self.text;
-        let mut end = place;
-        while at(text, end, DIGIT) {
-            end += 1;
-        }
-        if end - place >= 7 || before(text, place, BEFORE) {
-            return true;
-        }
-        let joined = end < text.len()
-            && match text[end] {
-                b':' => at(text, end + 1, HEX) || text.get(end + 1) == Some(&b':'),
-                byte if is(byte, WORD) => true,
-                byte => {
-                    (is(byte, VALUE) && at(text, end + 1, VALUE))
-                        || (is(byte, JOINT)
-                            && (at(text, end + 1, DIGIT) || (at(text, end + 1, JOINT) && at(text, end + 2, DIGIT))))
-                }
-            };
-        if !joined {
-            self.run = end;
-        }
-        joined
-    }
-
-    #[inline(never)]
-    fn numbers(&mut self, place: usize) {
-        let Self { text, found, tokens, .. } = self;
-        self.run = numbers::read(text, place, found, |found, start, end| tokens.judge(text, start, end, found));
-    }
-}
-
-/// What has been judged already of the tokens that groups of digits are a part of.
-#[derive(Default)]
-struct Tokens {
-    /// Up to here tokens of hex digits and colons have been judged.
-    colons: usize,
-    /// Up to here tokens of hex digits and dots have been found.
-    dots: usize,
-    /// The end of the last group whose token was judged as a key.
-    keys: usize,
-}
-
-impl Tokens {
-    fn judge(&mut self, text: &[u8], start: usize, end: usize, found: &mut Vec<Entity>) {
-        let mut push = |start, end, kind| found.push(Entity { start, end, kind });
-        if end - start >= 2
-            && start >= 2
-            && is(text[start - 1], UPPER)
-            && is(text[start - 2], UPPER)
-            && let Some(stop) = tokens::iban(text, start - 2)
-        {
-            push(start - 2, stop, Kind::Iban);
-        }
-        if before(text, start, ADDRESS) || at(text, end, ADDRESS) {
-            let (colons, dots) = beside(text, start, end);
-            if colons && start >= self.colons {
-                let (address, token) = tokens::ipv6(text, start);
-                self.colons = token;
-                if let Some((from, to)) = address {
-                    push(from, to, Kind::Ipv6);
-                }
-            }
-            if dots
-                && start >= self.dots
-                && let Some((from, to)) = tokens::dotted_mac(text, start)
-            {
-                self.dots = to;
-                push(from, to, Kind::MacAddress);
-            }
-        }
-        if before(text, start, VALUE) || at(text, end, VALUE) || end - start >= 16 {
-            if let Some((from, to, kind)) = keys::find(text, start, self.keys) {
-                push(from, to, kind);
-            }
-            self.keys = end;
-        }
-    }
-}
-
-/// Whether at most four hex digits away from a group there is a colon, and whether there is a dot.
-fn beside(text: &[u8], start: usize, end: usize) -> (bool, bool) {
-    let (mut low, mut high) = (start, end);
-    while low > 0 && start - low < 4 && is(text[low - 1], HEX) {
-        low -= 1;
-    }
-    while high < text.len() && high - end < 4 && is(text[high], HEX) {
-        high += 1;
-    }
-    let last = if low > 0 { text[low - 1] } else { 0 };
-    let next = text.get(high).copied().unwrap_or(0);
-    (last == b':' || next == b':', last == b'.' || next == b'.')
 }
 
 #[cfg(test)]

@@ -3,17 +3,19 @@
 //! A run is read once, group by group. At each group the longest entity that begins there is taken, and the reading
 //! goes on behind it.
 
+use std::cell::Cell;
+
 use super::chars::{DIGIT, JOINT, WORD, at, before, free_left, free_right, is};
-use super::context::{BIRTH, PHONE, SSN, Words, stands_before};
+use super::context::{self, BIRTH, PHONE, SSN};
 use super::tokens::is_octet;
 use super::{Entity, Kind};
 
 /// Groups that are looked at together.
 const MOST: usize = 8;
-const ROOM: usize = 3 * MOST;
+const ROOM: usize = 8 * MOST;
 const PARENTHESIS: u8 = b'(';
 
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 struct Group {
     start: usize,
     end: usize,
@@ -22,6 +24,8 @@ struct Group {
 }
 
 impl Group {
+    const NONE: Self = Self { start: 0, end: 0, joint: [0; 2] };
+
     fn read(text: &[u8], start: usize) -> Self {
         let mut end = start;
         while at(text, end, DIGIT) {
@@ -56,42 +60,44 @@ impl Group {
     }
 }
 
-/// Read the run of groups that begins at a place; where it ends. `each` hears of every group.
-pub fn read(
-    text: &[u8],
-    place: usize,
-    found: &mut Vec<Entity>,
-    mut each: impl FnMut(&mut Vec<Entity>, usize, usize),
-) -> usize {
-    // A window over the groups; it moves down when it comes to the end of its room.
-    let mut groups = [Group::default(); ROOM];
-    let (mut first, mut last) = (0, 0);
-    let mut next = Some(place);
-    let mut end = place;
-    loop {
-        if first + MOST > ROOM {
-            groups.copy_within(first..last, 0);
-            (first, last) = (0, last - first);
-        }
-        while last - first < MOST {
-            let Some(start) = next else { break };
-            let group = Group::read(text, start);
-            each(found, group.start, group.end);
-            next = group.next();
-            end = group.end;
-            groups[last] = group;
-            last += 1;
-        }
-        if first == last {
-            return end;
-        }
-        let entity = Start::new(text, &groups[first..last], groups[first].start == place).best();
-        first += 1;
-        if let Some(entity) = entity {
-            while first < last && groups[first].start < entity.end {
-                first += 1;
+/// A window over the groups of a run; it moves down when it comes to the end of its room.
+pub struct Groups([Group; ROOM]);
+
+impl Groups {
+    pub const fn new() -> Self {
+        Self([Group::NONE; ROOM])
+    }
+
+    /// Read the run of groups that begins at a place; where it ends.
+    pub fn read(&mut self, text: &[u8], place: usize, found: &mut Vec<Entity>) -> usize {
+        let groups = &mut self.0;
+        let (mut first, mut last) = (0, 0);
+        let mut next = Some(place);
+        let mut end = place;
+        loop {
+            if first + MOST > ROOM {
+                groups.copy_within(first..last, 0);
+                (first, last) = (0, last - first);
             }
-            found.push(entity);
+            while last - first < MOST {
+                let Some(start) = next else { break };
+                let group = Group::read(text, start);
+                next = group.next();
+                end = group.end;
+                groups[last] = group;
+                last += 1;
+            }
+            if first == last {
+                return end;
+            }
+            let entity = Start::best(text, &groups[first..last], groups[first].start == place);
+            first += 1;
+            if let Some(entity) = entity {
+                while first < last && groups[first].start < entity.end {
+                    first += 1;
+                }
+                found.push(entity);
+            }
         }
     }
 }
@@ -103,39 +109,57 @@ struct Start<'a> {
     place: usize,
     /// Whether a word may stand before it: between the groups of a run there is no room for one.
     nameable: bool,
+    /// The words before it, looked for once.
+    words: Cell<Option<u8>>,
 }
 
 impl<'a> Start<'a> {
-    fn new(text: &'a [u8], groups: &'a [Group], nameable: bool) -> Self {
-        Self { text, groups, place: groups[0].start, nameable }
-    }
-
     /// The longest entity; the first kind in this order among equals.
-    fn best(&self) -> Option<Entity> {
-        // Nothing is shorter than 1.1.1.1 or 1.1.1990, and nothing begins inside a word.
-        if before(self.text, self.place, WORD) || (self.groups.len() < 3 && self.digits() < 7) {
+    #[inline]
+    fn best(text: &'a [u8], groups: &'a [Group], nameable: bool) -> Option<Entity> {
+        let length = |index: usize| groups.get(index).map_or(0, |group: &Group| group.len().min(15));
+        let shape = length(0) << 12 | length(1) << 8 | length(2) << 4 | length(3);
+        let (first, place) = (shape >> 12, groups[0].start);
+        let dotted = groups[0].joined_by(b'.');
+        // The kinds whose shape it may have.
+        let ssn = shape >> 4 == 0x324 || (nameable && first == 9);
+        let card = (first == 4 && groups.len() > 2) || first >= 12;
+        let date = nameable && groups.len() > 2 && matches!(shape >> 4, 0x111..=0x224 | 0x411..=0x422);
+        let ipv4 = dotted && first < 4 && groups.len() > 3;
+        let phone = match first {
+            _ if nameable => groups.len() > 1 || first > 6,
+            3 => shape == 0x3334 || shape >> 4 == 0x334,
+            1 => shape == 0x1334,
+            _ => false,
+        };
+        // Nothing begins inside a word.
+        if !(ssn || card || date || ipv4 || phone) || before(text, place, WORD) {
             return None;
         }
+        let start = Self { text, groups, place, nameable, words: Cell::new(None) };
         let mut best: Option<Entity> = None;
         let mut longest = 0;
-        for (kind, end) in [
-            (Kind::Ssn, self.ssn()),
-            (Kind::CreditCard, self.card()),
-            (Kind::DateOfBirth, self.date()),
-            (Kind::Ipv4, self.ipv4()),
-        ] {
+        let mut take = |kind: Kind, end: Option<usize>| {
             if let Some(end) = end
                 && end > longest
             {
-                (best, longest) = (Some(Entity { start: self.place, end, kind }), end);
+                (best, longest) = (Some(Entity { start: place, end, kind }), end);
             }
+        };
+        if ssn {
+            take(Kind::Ssn, start.ssn());
+        }
+        if card {
+            take(Kind::CreditCard, start.card());
+        }
+        if date {
+            take(Kind::DateOfBirth, start.date());
+        }
+        if ipv4 {
+            take(Kind::Ipv4, start.ipv4());
         }
         // Last, and only where it would win: it may have to look for words.
-        if self.nameable || matches!(self.groups[0].len(), 1 | 3) { self.phone(longest).or(best) } else { best }
-    }
-
-    fn digits(&self) -> usize {
-        self.groups.iter().map(Group::len).sum()
+        if phone { start.phone(longest).or(best) } else { best }
     }
 
     fn lens<const N: usize>(&self) -> Option<[usize; N]> {
@@ -164,7 +188,7 @@ impl<'a> Start<'a> {
         let end = match self.lens::<3>() {
             Some([3, 2, 4]) => {
                 let joint = self.joint(3)?;
-                if joint != b'-' && !(matches!(joint, b' ' | b'.') && self.named(&SSN)) {
+                if joint != b'-' && !(matches!(joint, b' ' | b'.') && self.named(SSN)) {
                     return None;
                 }
                 if !ssn_parts(self.number(0), self.number(1), self.number(2)) {
@@ -172,7 +196,7 @@ impl<'a> Start<'a> {
                 }
                 self.groups[2].end
             }
-            _ if self.groups[0].len() == 9 && self.named(&SSN) => {
+            _ if self.groups[0].len() == 9 && self.named(SSN) => {
                 let Group { start, end, .. } = self.groups[0];
                 let number = self.text[start..end].iter().fold(0u32, |sum, &byte| sum * 10 + u32::from(byte - b'0'));
                 if !ssn_parts(number / 1_000_000, number / 10_000 % 100, number % 10_000) {
@@ -244,16 +268,18 @@ impl<'a> Start<'a> {
         let plausible =
             matches!(self.number(year) / 100, 19 | 20) && (day_and_month(one, other) || day_and_month(other, one));
         let end = self.groups[2].end;
-        (plausible && self.alone(end).is_some() && self.named(&BIRTH)).then_some(end)
+        (plausible && self.alone(end).is_some() && self.named(BIRTH)).then_some(end)
     }
 
     fn ipv4(&self) -> Option<usize> {
         let groups = self.groups.get(..4)?;
+        if self.place > 0 && self.text[self.place - 1] == b'.' {
+            return None;
+        }
         let dotted = groups[..3].iter().all(|group| group.joined_by(b'.')) && !groups[3].joined_by(b'.');
-        let octets = groups.iter().all(|group| is_octet(&self.text[group.start..group.end]));
+        let octets = || groups.iter().all(|group| is_octet(&self.text[group.start..group.end]));
         let end = groups[3].end;
-        let touched = before(self.text, self.place, WORD) || (self.place > 0 && self.text[self.place - 1] == b'.');
-        (dotted && octets && !touched && !at(self.text, end, WORD)).then_some(end)
+        (dotted && !at(self.text, end, WORD) && octets()).then_some(end)
     }
 
     // --- phone numbers ---
@@ -268,7 +294,7 @@ impl<'a> Start<'a> {
             let touched = before(text, start, WORD) || (start > 0 && text[start - 1] == b'+');
             if touched { None } else { self.international() }
         } else if free_left(text, start) {
-            self.north_american(opened).or_else(|| self.national(start, longest))
+            self.north_american(opened).or_else(|| self.national(longest))
         } else {
             None
         };
@@ -333,12 +359,12 @@ impl<'a> Start<'a> {
     }
 
     /// Any other form, right after a word for telephone: 7 to 15 digits.
-    fn national(&self, start: usize, longest: usize) -> Option<usize> {
+    fn national(&self, longest: usize) -> Option<usize> {
         if !self.nameable {
             return None;
         }
         let end = self.longest(7, 15)?;
-        (self.extension(end) > longest && stands_before(self.text, start, &PHONE)).then_some(end)
+        (self.extension(end) > longest && self.named(PHONE)).then_some(end)
     }
 
     /// Behind a number: x12, ext. 12, extension 12.
@@ -375,8 +401,13 @@ impl<'a> Start<'a> {
         (free_left(self.text, self.place) && free_right(self.text, end)).then_some(end)
     }
 
-    fn named(&self, words: &Words) -> bool {
-        self.nameable && stands_before(self.text, self.place, words)
+    /// Whether a word of a kind stands before it.
+    fn named(&self, kind: u8) -> bool {
+        self.nameable && {
+            let words = self.words.get().unwrap_or_else(|| context::before(self.text, self.place));
+            self.words.set(Some(words));
+            words & kind != 0
+        }
     }
 }
 

@@ -242,7 +242,7 @@ def _phone(text: bytes, shapes: bytes, groups: list[Group]) -> tuple[int, int] |
         end = _north_american(text, groups, opened=last == 0x28)
         if end is None:
             end = _longest(text, groups, 7, 15)
-            if end is None or not PHONE.before(text, shapes, start):
+            if end is None or not PHONE.before(text, shapes, place):
                 return None
     return None if end is None else (start, _extension(text, end))
 

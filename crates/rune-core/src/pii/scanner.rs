@@ -1,0 +1,274 @@
+//! From marks to entities: what the bytes around a digit rule out is never looked at twice.
+
+use super::chars::{DIGIT, HEX, UPPER, at, is};
+use super::numbers::Groups;
+use super::{Entity, Kind, email, keys, tokens};
+use crate::trigger::{Marks, Window};
+
+/// Bytes before the first digit of a window. A colon that belongs to an address is at most ten bytes away.
+const BACK: usize = 12;
+/// Groups that end before this bit are judged: as much is seen behind them.
+const LIMIT: usize = Window::SIZE - BACK;
+const ZONE: u64 = (1 << LIMIT) - (1 << BACK);
+
+/// All that is found while a text is read from its beginning to its end.
+pub struct Scanner<'a> {
+    text: &'a [u8],
+    found: Vec<Entity>,
+    groups: Groups,
+    /// Up to here all digits have been judged.
+    done: usize,
+    /// Up to here the runs of groups have been read.
+    run: usize,
+    /// Up to here MAC addresses with colons and dashes have been found.
+    mac: usize,
+    /// Up to here tokens of hex digits and colons have been judged.
+    colons: usize,
+    /// Up to here tokens of hex digits and dots have been found.
+    dots: usize,
+}
+
+impl<'a> Scanner<'a> {
+    /// The entities of a text; some may overlap.
+    pub fn sweep(text: &'a [u8]) -> Vec<Entity> {
+        let groups = Groups::new();
+        let mut scanner = Self { text, found: Vec::new(), groups, done: 0, run: 0, mac: 0, colons: 0, dots: 0 };
+        let mut marks = Marks::new();
+        let (mut at, mut carry) = (0, 0u64);
+        while at < text.len() {
+            let words = marks.fill(text, at);
+            for word in 0..words {
+                let digits = marks.digits[word];
+                // Only where a run of digits begins.
+                let starts = digits & !(digits << 1 | carry);
+                carry = digits >> 63;
+                if starts | marks.others[word] != 0 {
+                    scanner.word(at + word * 64, starts, marks.others[word]);
+                }
+            }
+            at += words * 64;
+        }
+        scanner.found
+    }
+
+    #[inline]
+    fn word(&mut self, base: usize, starts: u64, others: u64) {
+        let mut starts = starts & self.ahead(base);
+        let mut others = others;
+        while starts | others != 0 {
+            let bit = (starts | others) & (starts | others).wrapping_neg();
+            let place = base + bit.trailing_zeros() as usize;
+            if starts & bit == 0 {
+                others ^= bit;
+                self.judge(place);
+            } else {
+                self.digits(place);
+                starts &= self.ahead(base);
+            }
+        }
+    }
+
+    /// The bits of a word at which digits are still to be judged.
+    #[inline]
+    fn ahead(&self, base: usize) -> u64 {
+        (!0u64).checked_shl(self.done.saturating_sub(base).min(64) as u32).unwrap_or(0)
+    }
+
+    fn push(&mut self, start: usize, end: usize, kind: Kind) {
+        self.found.push(Entity { start, end, kind });
+    }
+
+    /// A mark that is no digit.
+    fn judge(&mut self, place: usize) {
+        match self.text[place] {
+            b'@' => {
+                if let Some((start, end)) = email::find(self.text, place) {
+                    self.push(start, end, Kind::Email);
+                }
+            }
+            b'A' => {
+                if let Some(end) = keys::aws(self.text, place) {
+                    self.push(place, end, Kind::AwsAccessKey);
+                }
+            }
+            _ => {
+                if place >= self.mac + 2
+                    && let Some((start, end)) = tokens::mac(self.text, place)
+                {
+                    self.mac = end;
+                    self.push(start, end, Kind::MacAddress);
+                }
+            }
+        }
+    }
+
+    /// The groups in the window that begins with a group, and the runs that they are a part of.
+    fn digits(&mut self, place: usize) {
+        let window = Window::around(self.text, place, BACK);
+        let digits = window.digits;
+        let starts = digits & !(digits << 1);
+        // Groups that go on behind the zone wait for the next window.
+        let between = !digits & ((1 << LIMIT) - 1);
+        let cut = digits >> (LIMIT - 1) & 1 == 1;
+        let stop = if cut { Window::SIZE - between.leading_zeros() as usize } else { LIMIT };
+        if stop <= BACK {
+            self.long(place);
+            return;
+        }
+        let stop = self.runs(place, &window, starts, stop);
+        let zone = ZONE & ((1 << stop) - 1);
+        self.tokens(place, &window, starts & zone);
+        self.done = place + stop - BACK;
+    }
+
+    /// A group that is longer than the zone.
+    fn long(&mut self, place: usize) {
+        let text = self.text;
+        let end = place + text[place..].iter().take_while(|&&byte| is(byte, DIGIT)).count();
+        if place >= self.run {
+            self.run = self.groups.read(text, place, &mut self.found);
+        }
+        if let Some((from, to, kind)) = keys::find(text, place) {
+            self.push(from, to, kind);
+        }
+        self.address(place, end);
+        self.done = end;
+    }
+
+    /// Read the runs that begin in the zone and may be something; where the zone ends that is judged with them.
+    fn runs(&mut self, place: usize, window: &Window, starts: u64, stop: usize) -> usize {
+        let Window { digits, joints, .. } = *window;
+        let ends = !digits & (digits << 1);
+        let links = ends & joints & (digits >> 1 | (joints >> 1 & digits >> 2));
+        let linked = (digits << 2 & joints << 1) | (digits << 3 & joints << 2 & joints << 1);
+        let last = ends & !links & ((1 << (LIMIT + 1)) - 1);
+        let mut firsts = starts & !linked & ZONE;
+        while firsts != 0 {
+            let first = firsts.trailing_zeros() as usize;
+            let begin = place + first - BACK;
+            let behind = last & (!0 << first);
+            if behind == 0 {
+                // It does not end in this window.
+                if begin >= self.run {
+                    if first > BACK {
+                        return first.min(stop);
+                    }
+                    self.run = self.groups.read(self.text, begin, &mut self.found);
+                }
+                break;
+            }
+            let end = behind & behind.wrapping_neg();
+            let run = (end - 1) & (!0 << first);
+            let count = (digits & run).count_ones();
+            let groups = (starts & run).count_ones();
+            // Nothing is shorter than 1.1.1.1 or 1.1.1990, but for a phone number of seven digits.
+            if (count >= 7 || groups > 3 || (groups == 3 && count == 6)) && begin >= self.run {
+                self.run = self.groups.read(self.text, begin, &mut self.found);
+            }
+            firsts &= !(end - 1);
+        }
+        stop
+    }
+
+    /// Judge the tokens that these groups are a part of.
+    fn tokens(&mut self, place: usize, window: &Window, groups: u64) {
+        let Window { digits, letters, hex, .. } = *window;
+        let word = digits | letters | window.lines;
+        let ibans = groups & letters << 1 & letters << 2 & !(word << 3) & digits >> 1;
+        for bit in bits(ibans) {
+            let start = place + bit - BACK - 2;
+            if is(self.text[start], UPPER)
+                && is(self.text[start + 1], UPPER)
+                && let Some(end) = tokens::iban(self.text, start)
+            {
+                self.push(start, end, Kind::Iban);
+            }
+        }
+        for bit in bits(keys_in(window, word) & groups) {
+            if let Some((from, to, kind)) = keys::find(self.text, place + bit - BACK) {
+                self.push(from, to, kind);
+            }
+        }
+        // Two colons with at most four hex digits between them, or two dots with exactly four.
+        let hex = hex | digits;
+        let Window { colons, dots, .. } = *window;
+        let near = colons >> 5 & hex >> 4;
+        let near = (colons >> 4 | near) & hex >> 3;
+        let near = (colons >> 3 | near) & hex >> 2;
+        let near = (colons >> 2 | near) & hex >> 1;
+        let fours = dots & dots >> 5 & hex >> 1 & hex >> 2 & hex >> 3 & hex >> 4;
+        if colons & (colons >> 1 | near) | fours != 0 {
+            for bit in bits(groups) {
+                let start = place + bit - BACK;
+                self.address(start, start + (!(digits >> bit)).trailing_zeros() as usize);
+            }
+        }
+    }
+
+    /// An IPv6 address or a MAC address with dots that a group is a part of.
+    fn address(&mut self, start: usize, end: usize) {
+        let text = self.text;
+        let (colons, dots) = beside(text, start, end);
+        if colons && start >= self.colons {
+            let (address, token) = tokens::ipv6(text, start);
+            self.colons = token;
+            if let Some((from, to)) = address {
+                self.push(from, to, Kind::Ipv6);
+            }
+        }
+        if dots
+            && start >= self.dots
+            && let Some((from, to)) = tokens::dotted_mac(text, start)
+        {
+            self.dots = to;
+            self.push(from, to, Kind::MacAddress);
+        }
+    }
+}
+
+/// The first digits of tokens that are as long as the shortest key: what goes on beyond the window is long enough.
+fn keys_in(window: &Window, word: u64) -> u64 {
+    let keys = word | window.dashes;
+    let values = keys | window.marks;
+    // Where one of the next fourteen bytes cannot belong to a value.
+    let short = !values;
+    let short = short | short >> 1;
+    let short = short | short >> 2;
+    let short = short | short >> 4;
+    let short = short | short >> 6;
+    let mut long = !short;
+    long |= long << 1;
+    long |= long << 2;
+    long |= long << 4;
+    long |= long << 6;
+    long |= values & !values.wrapping_add(1);
+    if long == 0 {
+        return 0;
+    }
+    // Adding one to the beginning of a token carries it up to the first digit.
+    let begins = keys & !(keys << 1);
+    let plain = keys & !window.digits;
+    long & window.digits & (begins | (begins & plain).wrapping_add(plain))
+}
+
+fn bits(mut set: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let bit = set.trailing_zeros() as usize;
+        set &= set.wrapping_sub(1);
+        (bit < Window::SIZE).then_some(bit)
+    })
+}
+
+/// Whether at most four hex digits away from a group there is a colon, and whether there is a dot.
+fn beside(text: &[u8], start: usize, end: usize) -> (bool, bool) {
+    let (mut low, mut high) = (start, end);
+    while low > 0 && start - low < 4 && is(text[low - 1], HEX) {
+        low -= 1;
+    }
+    while at(text, high, HEX) && high - end < 4 {
+        high += 1;
+    }
+    let last = if low > 0 { text[low - 1] } else { 0 };
+    let next = text.get(high).copied().unwrap_or(0);
+    (last == b':' || next == b':', last == b'.' || next == b'.')
+}
