@@ -104,6 +104,25 @@ impl Window {
     /// Bytes of a window.
     pub const SIZE: usize = 64;
 
+    /// The window that ends with the byte before bit `bit` of this one, as far as this one reaches.
+    #[inline]
+    pub fn before(&self, bit: usize) -> Self {
+        let up = |set: u64| set << (Self::SIZE - bit);
+        Self { digits: up(self.digits), letters: up(self.letters), high: up(self.high), ..Self::default() }
+    }
+
+    /// The 64 bytes before a place: digits, letters and what is beyond ASCII.
+    #[inline]
+    pub fn words(text: &[u8], place: usize) -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if place >= Self::SIZE && std::arch::is_x86_feature_detected!("avx2") {
+            let bytes = &text[place - Self::SIZE..place];
+            // SAFETY: the processor has AVX2, and there are 64 bytes.
+            return unsafe { x86::words_avx2(bytes.as_ptr()) };
+        }
+        Self::around(text, place, Self::SIZE)
+    }
+
     /// The window whose bit `back` is the byte at a place.
     #[inline]
     pub fn around(text: &[u8], place: usize, back: usize) -> Self {
@@ -153,6 +172,22 @@ impl Window {
         }
         window
     }
+}
+
+/// Do some work, compiled for the units of this processor as far as it is inlined.
+#[inline]
+pub fn with_units<R>(work: impl FnOnce() -> R) -> R {
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx2")
+        && std::arch::is_x86_feature_detected!("bmi1")
+        && std::arch::is_x86_feature_detected!("bmi2")
+        && std::arch::is_x86_feature_detected!("lzcnt")
+        && std::arch::is_x86_feature_detected!("popcnt")
+    {
+        // SAFETY: the processor has all of them.
+        return unsafe { x86::with_units(work) };
+    }
+    work()
 }
 
 /// In the row of `0x20`: 128 for a joint, 64 for a mark of values, 32 for `-`, 16 for `.`.
@@ -205,6 +240,32 @@ mod x86 {
     };
 
     use super::{AHEAD, HIGH, LOW, PAIRS, ROW_2, Window};
+
+    /// # Safety
+    /// The processor has all of these.
+    #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
+    pub unsafe fn with_units<R>(work: impl FnOnce() -> R) -> R {
+        work()
+    }
+
+    /// # Safety
+    /// The processor has AVX2; 64 bytes can be read.
+    #[target_feature(enable = "avx2")]
+    pub unsafe fn words_avx2(bytes: *const u8) -> Window {
+        // SAFETY: the caller promises that 64 bytes can be read; unaligned loads are used.
+        unsafe {
+            let all = |byte: u8| _mm256_set1_epi8(byte.cast_signed());
+            let bits = |v: __m256i| u64::from(_mm256_movemask_epi8(v).cast_unsigned());
+            let upto = |v: __m256i, most: u8| _mm256_cmpeq_epi8(_mm256_min_epu8(v, all(most)), v);
+            let half = |at: *const u8| {
+                let v = _mm256_loadu_si256(at.cast::<__m256i>());
+                let letter = _mm256_sub_epi8(_mm256_or_si256(v, all(0x20)), all(b'a'));
+                (bits(upto(_mm256_sub_epi8(v, all(b'0')), 9)), bits(upto(letter, 25)), bits(v))
+            };
+            let (a, b) = (half(bytes), half(bytes.add(32)));
+            Window { digits: a.0 | b.0 << 32, letters: a.1 | b.1 << 32, high: a.2 | b.2 << 32, ..Window::default() }
+        }
+    }
 
     /// # Safety
     /// The processor has AVX2; 64 bytes can be read.
@@ -408,7 +469,11 @@ mod tests {
                     let padded: Vec<u8> = std::iter::repeat_n(0, back).chain(text.iter().copied()).collect();
                     let mut bytes = padded[place..].to_vec();
                     bytes.resize(64.max(bytes.len()), 0);
-                    assert_eq!(Window::around(text, place, back), Window::scalar(&bytes), "{place} {back}");
+                    let window = Window::scalar(&bytes);
+                    assert_eq!(Window::around(text, place, back), window, "{place} {back}");
+                    let Window { digits, letters, high, .. } = window;
+                    let words = Window::words(text, place);
+                    assert!(back < 64 || (words.digits, words.letters, words.high) == (digits, letters, high));
                 }
             }
         }

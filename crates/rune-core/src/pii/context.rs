@@ -82,7 +82,7 @@ static SSNS: &[&str] = &["ssn", "social security", "social sec", "soc sec"];
 
 static WORDS: [(u8, &[&str]); 3] = [(PHONE, PHONES), (BIRTH, BIRTHS), (SSN, SSNS)];
 
-const HEADS: usize = 1024;
+const HEADS: usize = 4096;
 
 /// Which words may begin with three bytes, whatever the case: nearly every word of a text is ruled out by one look.
 static MAY_BEGIN: [u8; HEADS] = {
@@ -104,13 +104,14 @@ static MAY_BEGIN: [u8; HEADS] = {
 const fn head(bytes: [u8; 3]) -> usize {
     let [a, b, c] = bytes;
     let together = u32::from_le_bytes([a | 0x20, b | 0x20, c | 0x20, 0]);
-    (together.wrapping_mul(0x9E37_79B1) >> 22) as usize
+    (together.wrapping_mul(0x9E37_79B1) >> 20) as usize
 }
 
 /// The kinds of words that stand before a place, each at the start of a word, its ASCII letters in any case.
+/// What ends there is in the window, if there is a digit in it.
 #[inline(never)]
-pub fn before(text: &[u8], place: usize) -> u8 {
-    let window = Window::around(text, place, Window::SIZE);
+pub fn before(text: &[u8], place: usize, window: &Window) -> u8 {
+    let window = if window.digits == 0 { &Window::words(text, place) } else { window };
     let mut starts = window.letters & !(window.letters << 1) | window.high;
     starts &= !0 << (Window::SIZE - REACH).max(Window::SIZE - window.digits.leading_zeros() as usize).min(63);
     let mut found = 0;
@@ -140,7 +141,8 @@ fn begins(text: &[u8], start: usize, place: usize, may: u8) -> u8 {
     }
     let mut found = 0;
     for (bit, words) in WORDS {
-        let stands = |word: &&str| rest.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word.as_bytes()));
+        let stands =
+            |word: &&str| rest.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word.as_bytes()));
         if may & bit != 0 && words.iter().any(stands) {
             found |= bit;
         }

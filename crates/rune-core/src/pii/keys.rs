@@ -123,7 +123,12 @@ fn jwt(text: &[u8], start: usize, place: usize) -> Option<usize> {
 
 /// A value that begins at a place, when the name of a key stands before it.
 fn named(text: &[u8], start: usize) -> Option<(usize, usize, Kind)> {
-    if !before(text, start, ASSIGN) {
+    let mut stop = start;
+    while stop > 0 && start - stop < 6 && is(text[stop - 1], ASSIGN) {
+        stop -= 1;
+    }
+    // All names end with one of these.
+    if stop == start || stop == 0 || !matches!(text[stop - 1] | 0x20, b'y' | b'n' | b't' | b'r') {
         return None;
     }
     let mut end = run(text, start, VALUE);
@@ -137,10 +142,6 @@ fn named(text: &[u8], start: usize) -> Option<(usize, usize, Kind)> {
     }
     if end - start < SHORTEST || !text[start..end].iter().any(|&byte| is(byte, LETTER)) {
         return None;
-    }
-    let mut stop = start;
-    while stop > 0 && start - stop < 6 && is(text[stop - 1], ASSIGN) {
-        stop -= 1;
     }
     is_name(&text[stop.saturating_sub(16)..stop]).then_some((start, end, Kind::ApiKey))
 }

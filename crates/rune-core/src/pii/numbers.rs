@@ -9,10 +9,11 @@ use super::chars::{DIGIT, JOINT, WORD, at, before, free_left, free_right, is};
 use super::context::{self, BIRTH, PHONE, SSN};
 use super::tokens::is_octet;
 use super::{Entity, Kind};
+use crate::trigger::Window;
 
 /// Groups that are looked at together.
 const MOST: usize = 8;
-const ROOM: usize = 8 * MOST;
+const ROOM: usize = 2 * MOST;
 const PARENTHESIS: u8 = b'(';
 
 #[derive(Clone, Copy)]
@@ -26,10 +27,14 @@ struct Group {
 impl Group {
     const NONE: Self = Self { start: 0, end: 0, joint: [0; 2] };
 
-    fn read(text: &[u8], start: usize) -> Self {
-        let mut end = start;
-        while at(text, end, DIGIT) {
-            end += 1;
+    /// In `digits` there is a bit for each digit from `start` on, or none when that is not known.
+    #[inline]
+    fn read(text: &[u8], start: usize, digits: u64) -> Self {
+        let mut end = start + digits.trailing_ones() as usize;
+        if digits == 0 {
+            while at(text, end, DIGIT) {
+                end += 1;
+            }
         }
         let mut joint = [0; 2];
         if at(text, end, JOINT) {
@@ -60,6 +65,15 @@ impl Group {
     }
 }
 
+/// Where a run of groups begins, and what is known of its surroundings.
+pub struct Run {
+    pub place: usize,
+    /// A bit for each digit from there on to the end of the run, or none when it is longer than a window.
+    pub digits: u64,
+    /// What stands before it, if there is a digit in it.
+    pub before: Window,
+}
+
 /// A window over the groups of a run; it moves down when it comes to the end of its room.
 pub struct Groups([Group; ROOM]);
 
@@ -68,9 +82,11 @@ impl Groups {
         Self([Group::NONE; ROOM])
     }
 
-    /// Read the run of groups that begins at a place; where it ends.
-    pub fn read(&mut self, text: &[u8], place: usize, found: &mut Vec<Entity>) -> usize {
+    /// Read a run of groups; where it ends.
+    #[inline(never)]
+    pub fn read(&mut self, text: &[u8], run: &Run, found: &mut Vec<Entity>) -> usize {
         let groups = &mut self.0;
+        let place = run.place;
         let (mut first, mut last) = (0, 0);
         let mut next = Some(place);
         let mut end = place;
@@ -81,7 +97,7 @@ impl Groups {
             }
             while last - first < MOST {
                 let Some(start) = next else { break };
-                let group = Group::read(text, start);
+                let group = Group::read(text, start, run.digits.checked_shr((start - place) as u32).unwrap_or(0));
                 next = group.next();
                 end = group.end;
                 groups[last] = group;
@@ -90,7 +106,7 @@ impl Groups {
             if first == last {
                 return end;
             }
-            let entity = Start::best(text, &groups[first..last], groups[first].start == place);
+            let entity = Start::best(text, &groups[first..last], run);
             first += 1;
             if let Some(entity) = entity {
                 while first < last && groups[first].start < entity.end {
@@ -107,6 +123,7 @@ struct Start<'a> {
     text: &'a [u8],
     groups: &'a [Group],
     place: usize,
+    run: &'a Run,
     /// Whether a word may stand before it: between the groups of a run there is no room for one.
     nameable: bool,
     /// The words before it, looked for once.
@@ -116,27 +133,24 @@ struct Start<'a> {
 impl<'a> Start<'a> {
     /// The longest entity; the first kind in this order among equals.
     #[inline]
-    fn best(text: &'a [u8], groups: &'a [Group], nameable: bool) -> Option<Entity> {
+    fn best(text: &'a [u8], groups: &'a [Group], run: &'a Run) -> Option<Entity> {
         let length = |index: usize| groups.get(index).map_or(0, |group: &Group| group.len().min(15));
         let shape = length(0) << 12 | length(1) << 8 | length(2) << 4 | length(3);
         let (first, place) = (shape >> 12, groups[0].start);
+        let nameable = place == run.place;
         let dotted = groups[0].joined_by(b'.');
         // The kinds whose shape it may have.
         let ssn = shape >> 4 == 0x324 || (nameable && first == 9);
-        let card = (first == 4 && groups.len() > 2) || first >= 12;
+        let card = (first == 4 && matches!(shape >> 8 & 15, 4 | 6)) || first >= 12;
         let date = nameable && groups.len() > 2 && matches!(shape >> 4, 0x111..=0x224 | 0x411..=0x422);
         let ipv4 = dotted && first < 4 && groups.len() > 3;
-        let phone = match first {
-            _ if nameable => groups.len() > 1 || first > 6,
-            3 => shape == 0x3334 || shape >> 4 == 0x334,
-            1 => shape == 0x1334,
-            _ => false,
-        };
+        let american = shape >> 4 == 0x334 || matches!(shape, 0x1334 | 0x3334);
+        let phone = american || (nameable && (groups.len() > 1 || first > 6));
         // Nothing begins inside a word.
         if !(ssn || card || date || ipv4 || phone) || before(text, place, WORD) {
             return None;
         }
-        let start = Self { text, groups, place, nameable, words: Cell::new(None) };
+        let start = Self { text, groups, place, run, nameable, words: Cell::new(None) };
         let mut best: Option<Entity> = None;
         let mut longest = 0;
         let mut take = |kind: Kind, end: Option<usize>| {
@@ -159,7 +173,7 @@ impl<'a> Start<'a> {
             take(Kind::Ipv4, start.ipv4());
         }
         // Last, and only where it would win: it may have to look for words.
-        if phone { start.phone(longest).or(best) } else { best }
+        if phone { start.phone(longest, american).or(best) } else { best }
     }
 
     fn lens<const N: usize>(&self) -> Option<[usize; N]> {
@@ -285,7 +299,7 @@ impl<'a> Start<'a> {
     // --- phone numbers ---
 
     /// One that is longer than what has been found already.
-    fn phone(&self, longest: usize) -> Option<Entity> {
+    fn phone(&self, longest: usize, american: bool) -> Option<Entity> {
         let text = self.text;
         let last = if self.place > 0 { text[self.place - 1] } else { 0 };
         let opened = last == PARENTHESIS;
@@ -294,7 +308,8 @@ impl<'a> Start<'a> {
             let touched = before(text, start, WORD) || (start > 0 && text[start - 1] == b'+');
             if touched { None } else { self.international() }
         } else if free_left(text, start) {
-            self.north_american(opened).or_else(|| self.national(longest))
+            let found = if american { self.north_american(opened) } else { None };
+            found.or_else(|| self.national(longest))
         } else {
             None
         };
@@ -404,7 +419,7 @@ impl<'a> Start<'a> {
     /// Whether a word of a kind stands before it.
     fn named(&self, kind: u8) -> bool {
         self.nameable && {
-            let words = self.words.get().unwrap_or_else(|| context::before(self.text, self.place));
+            let words = self.words.get().unwrap_or_else(|| context::before(self.text, self.place, &self.run.before));
             self.words.set(Some(words));
             words & kind != 0
         }

@@ -1,14 +1,19 @@
 //! From marks to entities: what the bytes around a digit rule out is never looked at twice.
+// What is inlined into `sweep` is compiled for the units that the processor has.
+#![allow(clippy::inline_always)]
 
-use super::chars::{DIGIT, HEX, UPPER, at, is};
-use super::numbers::Groups;
+use super::chars::{ADDRESS, BEFORE, DIGIT, HEX, JOINT, UPPER, VALUE, WORD, at, before, is};
+use super::context;
+use super::numbers::{Groups, Run};
 use super::{Entity, Kind, email, keys, tokens};
-use crate::trigger::{Marks, Window};
+use crate::trigger::{Marks, Window, with_units};
 
 /// Bytes before the first digit of a window. A colon that belongs to an address is at most ten bytes away.
 const BACK: usize = 12;
 /// Groups that end before this bit are judged: as much is seen behind them.
 const LIMIT: usize = Window::SIZE - BACK;
+/// The shortest run of groups that may be something, in bytes.
+const SHORTEST: usize = 7;
 const ZONE: u64 = (1 << LIMIT) - (1 << BACK);
 
 /// All that is found while a text is read from its beginning to its end.
@@ -31,6 +36,11 @@ pub struct Scanner<'a> {
 impl<'a> Scanner<'a> {
     /// The entities of a text; some may overlap.
     pub fn sweep(text: &'a [u8]) -> Vec<Entity> {
+        with_units(|| Self::read(text))
+    }
+
+    #[inline(always)]
+    fn read(text: &'a [u8]) -> Vec<Entity> {
         let groups = Groups::new();
         let mut scanner = Self { text, found: Vec::new(), groups, done: 0, run: 0, mac: 0, colons: 0, dots: 0 };
         let mut marks = Marks::new();
@@ -51,7 +61,7 @@ impl<'a> Scanner<'a> {
         scanner.found
     }
 
-    #[inline]
+    #[inline(always)]
     fn word(&mut self, base: usize, starts: u64, others: u64) {
         let mut starts = starts & self.ahead(base);
         let mut others = others;
@@ -61,6 +71,8 @@ impl<'a> Scanner<'a> {
             if starts & bit == 0 {
                 others ^= bit;
                 self.judge(place);
+            } else if self.alone(place) {
+                starts ^= bit;
             } else {
                 self.digits(place);
                 starts &= self.ahead(base);
@@ -68,12 +80,25 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// Most numbers in prose are short and stand alone: they can be nothing.
+    #[inline(always)]
+    fn alone(&self, place: usize) -> bool {
+        let text = self.text;
+        if before(text, place, BEFORE) {
+            return false;
+        }
+        let end = (place + 1..text.len().min(place + SHORTEST)).find(|&end| !is(text[end], DIGIT));
+        let Some(end) = end else { return false };
+        !is(text[end], WORD | VALUE | JOINT | ADDRESS) || (text[end] == b' ' && !at(text, end + 1, DIGIT | JOINT))
+    }
+
     /// The bits of a word at which digits are still to be judged.
-    #[inline]
+    #[inline(always)]
     fn ahead(&self, base: usize) -> u64 {
         (!0u64).checked_shl(self.done.saturating_sub(base).min(64) as u32).unwrap_or(0)
     }
 
+    #[inline(always)]
     fn push(&mut self, start: usize, end: usize, kind: Kind) {
         self.found.push(Entity { start, end, kind });
     }
@@ -103,6 +128,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// The groups in the window that begins with a group, and the runs that they are a part of.
+    #[inline(always)]
     fn digits(&mut self, place: usize) {
         let window = Window::around(self.text, place, BACK);
         let digits = window.digits;
@@ -126,7 +152,7 @@ impl<'a> Scanner<'a> {
         let text = self.text;
         let end = place + text[place..].iter().take_while(|&&byte| is(byte, DIGIT)).count();
         if place >= self.run {
-            self.run = self.groups.read(text, place, &mut self.found);
+            self.run = self.groups.read(text, &Run { place, digits: 0, before: Window::default() }, &mut self.found);
         }
         if let Some((from, to, kind)) = keys::find(text, place) {
             self.push(from, to, kind);
@@ -136,6 +162,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Read the runs that begin in the zone and may be something; where the zone ends that is judged with them.
+    #[inline(always)]
     fn runs(&mut self, place: usize, window: &Window, starts: u64, stop: usize) -> usize {
         let Window { digits, joints, .. } = *window;
         let ends = !digits & (digits << 1);
@@ -153,24 +180,50 @@ impl<'a> Scanner<'a> {
                     if first > BACK {
                         return first.min(stop);
                     }
-                    self.run = self.groups.read(self.text, begin, &mut self.found);
+                    let run = Run { place, digits: 0, before: window.before(BACK) };
+                    self.run = self.groups.read(self.text, &run, &mut self.found);
                 }
                 break;
             }
-            let end = behind & behind.wrapping_neg();
-            let run = (end - 1) & (!0 << first);
-            let count = (digits & run).count_ones();
-            let groups = (starts & run).count_ones();
-            // Nothing is shorter than 1.1.1.1 or 1.1.1990, but for a phone number of seven digits.
-            if (count >= 7 || groups > 3 || (groups == 3 && count == 6)) && begin >= self.run {
-                self.run = self.groups.read(self.text, begin, &mut self.found);
+            let end = behind.trailing_zeros() as usize;
+            firsts &= !0 << end;
+            // Nothing is shorter than seven bytes.
+            if end - first >= SHORTEST && begin >= self.run && self.may_be(begin, window, first, end) {
+                let digits = (digits & ((1 << end) - 1)) >> first;
+                let run = Run { place: begin, digits, before: window.before(first) };
+                self.run = self.groups.read(self.text, &run, &mut self.found);
             }
-            firsts &= !(end - 1);
         }
         stop
     }
 
+    /// Whether a run of groups may be something, by the number of its groups and digits and by what is next to it.
+    #[inline(always)]
+    fn may_be(&self, begin: usize, window: &Window, first: usize, end: usize) -> bool {
+        let Window { digits, dashes, dots, .. } = *window;
+        let run = ((1 << end) - 1) & (!0 << first);
+        let count = (digits & run).count_ones();
+        let joints = run & !digits;
+        let groups = (digits & run & !(digits << 1)).count_ones();
+        // A letter behind a date makes it a time stamp.
+        let plain = joints & !(dashes | dots) == 0 && joints & joints << 1 == 0;
+        let touched = window.letters >> end & 1 == 1 && !matches!(self.text[begin + end - first] | 0x20, b'x' | b'e');
+        match (groups, count) {
+            // As in 1.1.1.1; cards; 123-45-6789 and 555-234-5678.
+            (4.., _) | (_, 12..) => true,
+            (3, _) if plain && touched => false,
+            (3, 9 | 10) => true,
+            // What has a `+` or a word before it: 1.1.1990, or seven digits.
+            (3, 6..) | (_, 7..) => {
+                (begin > 0 && self.text[begin - 1] == b'+')
+                    || context::before(self.text, begin, &window.before(first)) != 0
+            }
+            _ => false,
+        }
+    }
+
     /// Judge the tokens that these groups are a part of.
+    #[inline(always)]
     fn tokens(&mut self, place: usize, window: &Window, groups: u64) {
         let Window { digits, letters, hex, .. } = *window;
         let word = digits | letters | window.lines;
@@ -197,11 +250,34 @@ impl<'a> Scanner<'a> {
         let near = (colons >> 3 | near) & hex >> 2;
         let near = (colons >> 2 | near) & hex >> 1;
         let fours = dots & dots >> 5 & hex >> 1 & hex >> 2 & hex >> 3 & hex >> 4;
-        if colons & (colons >> 1 | near) | fours != 0 {
-            for bit in bits(groups) {
-                let start = place + bit - BACK;
-                self.address(start, start + (!(digits >> bit)).trailing_zeros() as usize);
+        let pairs = colons & (colons >> 1 | near) | fours;
+        if pairs != 0 {
+            self.addresses(place, window, groups, pairs);
+        }
+    }
+
+    /// The tokens around such colons and dots: an address has a gap, or six colons, or two dots.
+    #[inline(never)]
+    fn addresses(&mut self, place: usize, window: &Window, groups: u64, mut pairs: u64) {
+        let Window { digits, colons, dots, .. } = *window;
+        let others = !(digits | window.hex | colons | dots);
+        let gaps = colons & colons << 1;
+        let mut worthy = 0;
+        while pairs != 0 {
+            let pair = pairs & pairs.wrapping_neg();
+            let (before, behind) = (others & (pair - 1), others & !(pair - 1));
+            let end = (behind & behind.wrapping_neg()).wrapping_sub(1);
+            let token = end & (!0u64).checked_shl(64 - before.leading_zeros()).unwrap_or(0);
+            // What goes on beyond the window may have more of them.
+            let whole = before != 0 && behind != 0;
+            if !whole || gaps & token != 0 || (colons & token).count_ones() > 5 || (dots & token).count_ones() > 1 {
+                worthy |= token;
             }
+            pairs &= !token;
+        }
+        for bit in bits(groups & worthy) {
+            let start = place + bit - BACK;
+            self.address(start, start + (!(digits >> bit)).trailing_zeros() as usize);
         }
     }
 
@@ -227,6 +303,7 @@ impl<'a> Scanner<'a> {
 }
 
 /// The first digits of tokens that are as long as the shortest key: what goes on beyond the window is long enough.
+#[inline(always)]
 fn keys_in(window: &Window, word: u64) -> u64 {
     let keys = word | window.dashes;
     let values = keys | window.marks;
@@ -251,6 +328,7 @@ fn keys_in(window: &Window, word: u64) -> u64 {
     long & window.digits & (begins | (begins & plain).wrapping_add(plain))
 }
 
+#[inline(always)]
 fn bits(mut set: u64) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || {
         let bit = set.trailing_zeros() as usize;
