@@ -7,7 +7,7 @@ import importlib.util
 import os
 import sys
 import traceback
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -21,7 +21,7 @@ from rune import __version__
 from rune.config import places
 from rune.config.fill import Surroundings
 from rune.config.model import Config, ServerTable, SourceConfig
-from rune.config.targets import DEFAULTS
+from rune.config.targets import DEFAULTS, FILES
 from rune.errors import ConfigError, RuneError
 from rune.gateway import Gateway, Identity
 from rune.parking import Parking
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
 LATE: Final = {
     "python": "rune.sources.functions:Server",
+    "wasm": "rune.sources.wasm.component:WasmSource",
     "upstream": "rune.sources.upstream.source:Upstream",
     "url": "rune.client.http:endpoint",
     "limits": "rune.net:Limits",
@@ -126,7 +127,7 @@ class House:
             server: Any = source
             self._names[source] = _own_name(server)
             server.name, server.tasks, server.parking = config.name, self.tasks, self.parking
-        else:
+        elif config.kind != "wasm":
             upstream: Any = source
             upstream.keep_tasks(self.tasks, TaskIds(self._seal))
         self._keys[source] = key
@@ -178,15 +179,6 @@ async def build(config: Config) -> AsyncIterator[Gateway]:
         yield found.gateway
 
 
-def catalogs(environ: Mapping[str, str]) -> Path:
-    """Where catalogs are kept: RUNE_CACHE_DIR, else `rune` in the cache of the user."""
-    chosen = environ.get("RUNE_CACHE_DIR")
-    if chosen:
-        return Path(chosen) / "catalogs"
-    base = environ.get("XDG_CACHE_HOME") or str(Path(environ.get("HOME") or "~").expanduser() / ".cache")
-    return Path(base) / "rune" / "catalogs"
-
-
 @asynccontextmanager
 async def around(source: Source) -> AsyncIterator[Gateway]:
     """A running Gateway around one source, for clients in the same process."""
@@ -221,7 +213,7 @@ def _store(text: str) -> Store:
 def _key(config: SourceConfig) -> object:
     """What makes a source the same as another: all that it is made from, but not how it is shown."""
     content = None
-    if config.kind == "python":
+    if config.kind in FILES.values():
         with suppress(OSError):
             content = hashlib.sha256(Path(config.place).read_bytes()).digest()
     return replace(config, prefix="", tools=(), validate=None, origin=""), content
@@ -248,6 +240,8 @@ def _identity(table: ServerTable, names: Sequence[Identity | None]) -> Identity:
 def _make(source: SourceConfig, parking: Parking, kept: Path | None) -> Source:
     if source.kind == "python":
         return load_server(Path(source.place), source.origin)
+    if source.kind == "wasm":
+        return _component(source)
     terms = Terms(
         source.timeout or 60.0, source.idle, source.concurrency, source.queue, source.protocol,
         source.share, source.children, source.roots,
@@ -258,6 +252,19 @@ def _make(source: SourceConfig, parking: Parking, kept: Path | None) -> Source:
         known_by = [source.place, source.command, source.cwd, source.env, source.headers, source.auth, source.protocol]
         upstream.keep(Disk(kept, source.name, [*known_by, _sign_ins(source)]))
     return upstream
+
+
+def _component(source: SourceConfig) -> Source:
+    try:
+        kind = late("wasm")
+    except ModuleNotFoundError as error:
+        if error.name != "wasmtime":
+            raise
+        raise ConfigError(
+            f"{source.origin}: WebAssembly needs the package wasmtime", hint="pip install 'rune-mcp[wasm]'"
+        ) from None
+    found: Source = kind(source.name, Path(source.place), cache=places.cache(os.environ) / "wasm")
+    return found
 
 
 def _sign_ins(source: SourceConfig) -> object:

@@ -143,7 +143,7 @@ def test_sources_of_every_kind(tmp_path: Path) -> None:
         ('[sources.a]\npython = "a.py"\nprotocol = "2025-11-25"', 3, "protocol", None),
         ('[server]\nname = "${UNSET}"', 2, "${UNSET} is not set", "export UNSET=…"),
         ("[sources.My_Tool]\n", 1, 'source name "My_Tool" is not 1 to 24', "[sources.my-tool]"),
-        ("[sources.a]\n", 1, "[sources.a] needs exactly one of url, command, python; it has none", None),
+        ("[sources.a]\n", 1, "[sources.a] needs exactly one of url, command, python, wasm; it has none", None),
         ('[sources.a]\nurl = "http://a"\npython = "b"', 1, "it has url and python", None),
         (
             '[sources.a]\nurl = "http://a"\ncwd = "b"',

@@ -99,7 +99,7 @@ def test_two_sources_of_one_name_are_refused_with_the_fix(targets: tuple[str, ..
     [
         ("missing.py", "missing.py: no such file"),
         ("missing.json", "missing.json: no such file"),
-        ("x.wasm", "x.wasm: no TARGET that is known"),
+        ("missing.wasm", "missing.wasm: no such file"),
         ("x.so", "x.so: no TARGET that is known"),
         ("what", "what: no TARGET that is known"),
         ("", "no TARGET that is known"),

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rune.build import catalogs
+from rune.config.places import catalogs
 from rune.source import Catalog, Item
 from rune.sources.upstream.disk import Disk
 

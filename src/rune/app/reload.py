@@ -17,6 +17,7 @@ from rune.app import Listen, listening
 from rune.app.signals import on_hangup, stop_on_signal
 from rune.build import House
 from rune.config.model import Config
+from rune.config.targets import FILES
 from rune.errors import RuneError
 from rune.gateway import Gateway
 from rune.source import Source
@@ -184,7 +185,7 @@ async def serving(house: House, rim: Rim, load: Load | None) -> AsyncIterator[as
 
 def _watched(config: Config) -> tuple[Path, ...]:
     """The files that decide what is served."""
-    return *config.files, *(Path(source.place) for source in config.sources if source.kind == "python")
+    return *config.files, *(Path(source.place) for source in config.sources if source.kind in FILES.values())
 
 
 def _stamps(paths: Iterable[Path]) -> Stamps:

@@ -21,7 +21,7 @@ from rune.config.files import plain_name, read_toml
 from rune.config.model import SOURCE_NAME, Config
 from rune.config.settling import put, settle
 from rune.config.takeover import Taken, plain_secrets, take
-from rune.config.targets import check_target, name_of
+from rune.config.targets import FILES, check_target, name_of
 from rune.errors import ConfigError, NeedsAuth
 
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -125,11 +125,12 @@ def _wanted(words: tuple[str, ...], file: Path, options: dict[str, Any]) -> tupl
 
 
 def _single(target: str, file: Path) -> Table:
-    if not target.endswith(".py"):
+    kind = next((kind for suffix, kind in FILES.items() if target.endswith(suffix)), None)
+    if kind is None:
         return {"url": target}
     path = Path(target).expanduser().resolve()
     folder = file.absolute().parent.resolve()
-    return {"python": str(path.relative_to(folder) if path.is_relative_to(folder) else path)}
+    return {kind: str(path.relative_to(folder) if path.is_relative_to(folder) else path)}
 
 
 def _completed(table: Table, options: dict[str, Any]) -> Table:

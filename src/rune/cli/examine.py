@@ -21,6 +21,7 @@ from rune.client.calls import Wire
 from rune.client.catalog import read_catalog
 from rune.client.client import Connection
 from rune.config.model import Config, SourceConfig
+from rune.config.targets import FILES
 from rune.errors import ConfigError, NeedsAuth, RuneError, TimedOut
 from rune.protocol.methods import MODERN
 from rune.protocol.modern import SERVER_KEY
@@ -107,8 +108,8 @@ async def _one(each: Examined, timeout: float) -> None:
     loop = asyncio.get_running_loop()
     began = loop.time()
     try:
-        if each.source.kind == "python":
-            await _python(each)
+        if each.source.kind in FILES.values():
+            await _own(each)
         else:
             await _server(each, timeout)
     except RuneError as error:
@@ -122,9 +123,10 @@ async def _one(each: Examined, timeout: float) -> None:
     each.seconds = loop.time() - began
 
 
-async def _python(each: Examined) -> None:
+async def _own(each: Examined) -> None:
+    """What runs in this process."""
     alone = Config(sources=(replace(each.source, prefix="", tools=()),))
-    async with build(alone) as gateway:
+    async with build(alone) as gateway, gateway:
         each.catalog = await gateway.mounts[0].source.catalog(Request("catalog"))
         each.revision, each.server = MODERN, gateway.identity.wire()
 

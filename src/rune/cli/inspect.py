@@ -19,6 +19,7 @@ from rune.cli.examine import dial
 from rune.cli.options import configured, reaching, targets_of
 from rune.client.calls import Call, Inbox, Wire
 from rune.config.model import Config, SourceConfig
+from rune.config.targets import FILES
 from rune.connect import Client
 from rune.errors import RuneError
 from rune.protocol import jsonrpc
@@ -67,7 +68,7 @@ async def _all(config: Config, show: Show | None) -> list[dict[str, Any]]:
 async def _one(config: Config, source: SourceConfig, show: Show | None) -> dict[str, Any]:
     head = {"name": source.name, "kind": source.kind, "what": source.shown}
     try:
-        if source.kind == "python":
+        if source.kind in FILES.values():
             alone = replace(config, sources=(replace(source, prefix="", tools=()),))
             async with build(alone) as gateway, gateway, Client(gateway) as client:
                 return {

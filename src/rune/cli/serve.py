@@ -17,9 +17,10 @@ import msgspec
 from rune import __version__
 from rune.app import Listen, listening
 from rune.auth.guard import loopback
-from rune.build import catalogs, house
+from rune.build import house
 from rune.cli import LISTENERS, late, screen
 from rune.cli.options import address, configured, plugging, reading, served
+from rune.config import places
 from rune.config.editors import Machine
 from rune.config.model import Config
 from rune.config.settling import waiting
@@ -78,7 +79,7 @@ async def _serve(config: Config, load: Callable[[], Config], listen: Listen, *, 
     async with AsyncExitStack() as stack:
         # Files of tools may print while they are loaded; on stdio that would get between the messages.
         with redirect_stdout(sys.stderr):
-            home = await stack.enter_async_context(house(config, catalogs(os.environ)))
+            home = await stack.enter_async_context(house(config, places.catalogs(os.environ)))
         if stdio:
             await late(LISTENERS["stdio"])(home, listen, load=load)
             return

@@ -180,11 +180,11 @@ def _toml_source(document: Document, name: str, value: Any) -> SourceConfig | No
     place = ""
     if kind == "command":
         command = _split(document, (*path, "command"), table.command)
-    elif kind == "python":
-        place = str(_beside(document.path, table.python or ""))
+    elif kind in ("python", "wasm"):
+        place = str(_beside(document.path, getattr(table, kind)))
         if not Path(place).is_file():
             hint = "it is meant from the folder of this file"
-            error = document.error((*path, "python"), f"no such file: {place}", hint)
+            error = document.error((*path, kind), f"no such file: {place}", hint)
             # A reload looks out for it.
             error.data = Path(place)
             raise error

@@ -150,11 +150,13 @@ class PluginTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class SourceTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[sources.NAME]`: one thing that offers tools. Exactly one of `url`, `command`, `python` says what it is."""
+    """`[sources.NAME]`: one thing that offers tools. Exactly one of `url`, `command`, `python`, `wasm` says
+    what it is."""
 
     url: Annotated[str | None, Meta(description="an MCP server on HTTP or WebSocket")] = None
     command: Annotated[str | Texts | None, Meta(description="an MCP server on stdio: a list, or one string")] = None
     python: Annotated[str | None, Meta(description="a Python file with a `rune.Server`")] = None
+    wasm: Annotated[str | None, Meta(description="a WebAssembly component")] = None
     prefix: Annotated[Prefix | None, Meta(description="put before its names; `NAME_` when not given")] = None
     env: Annotated[dict[str, str], Meta(description="environment variables for `command`")] = {}
     cwd: Annotated[str | None, Meta(description="where `command` runs; the folder of the file when not given")] = None
@@ -191,8 +193,8 @@ class ProfileTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     resources: Annotated[Texts, Meta(description="globs of URIs, and of the templates that are listed")] = ()
 
 
-Kind: TypeAlias = Literal["url", "command", "python"]
-KINDS: Final[tuple[Kind, ...]] = ("url", "command", "python")
+Kind: TypeAlias = Literal["url", "command", "python", "wasm"]
+KINDS: Final[tuple[Kind, ...]] = ("url", "command", "python", "wasm")
 FIELDS_OF: Final[dict[str, tuple[Kind, ...]]] = {
     "env": ("command",),
     "cwd": ("command",),
@@ -202,7 +204,7 @@ FIELDS_OF: Final[dict[str, tuple[Kind, ...]]] = {
     "idle": ("url", "command"),
     "concurrency": ("url", "command"),
     "queue": ("url", "command"),
-    "validate": ("url", "command"),
+    "validate": ("url", "command", "wasm"),
     "max_connections": ("url",),
     "share": ("url", "command"),
     "children": ("url", "command"),

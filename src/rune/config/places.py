@@ -46,6 +46,20 @@ def has_vault(environ: Mapping[str, str]) -> bool:
         return False
 
 
+def cache(environ: Mapping[str, str]) -> Path:
+    """What can be made again is kept in RUNE_CACHE_DIR, else in `rune` in the cache of the user."""
+    chosen = environ.get("RUNE_CACHE_DIR")
+    if chosen:
+        return Path(chosen)
+    base = environ.get("XDG_CACHE_HOME") or str(Path(environ.get("HOME") or "~").expanduser() / ".cache")
+    return Path(base) / "rune"
+
+
+def catalogs(environ: Mapping[str, str]) -> Path:
+    """Where the last catalogs of servers are kept."""
+    return cache(environ) / "catalogs"
+
+
 def put(path: Path, data: bytes, *, durable: bool) -> None:
     """Write a file for this user alone, whole or not at all: a reader sees the old one or the new one. One that is
     `durable` is there after a crash of the machine too.

@@ -11,11 +11,13 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from rune.config.files import check_url, plain_name, read_mcp_json, read_toml
-from rune.config.model import Config, SourceConfig
+from rune.config.model import Config, Kind, SourceConfig
 from rune.errors import ConfigError
 
-ACCEPTED: Final = "a URL (https://…), a file tools.py, an mcp.json, or -- command args…"
+ACCEPTED: Final = "a URL (https://…), a file tools.py or x.wasm, an mcp.json, or -- command args…"
 DEMO: Final = Path(__file__).resolve().parent.parent / "demo" / "tools.py"
+FILES: Final[dict[str, Kind]] = {".py": "python", ".wasm": "wasm"}
+"""Files that are a server, and the kind of each."""
 DEFAULTS: Final = ("rune.toml", "mcp.json")
 
 
@@ -72,9 +74,10 @@ def _single(target: str) -> SourceConfig:
     if re.match(r"[a-z]+://", target):
         url = check_url(target)
         return SourceConfig(plain_name(urlsplit(url).hostname or ""), "url", place=url, origin=target)
-    if target.endswith(".py"):
-        path = _file(target)
-        return SourceConfig(plain_name(path.stem), "python", place=str(path.resolve()), origin=target)
+    for suffix, kind in FILES.items():
+        if target.endswith(suffix):
+            path = _file(target)
+            return SourceConfig(plain_name(path.stem), kind, place=str(path.resolve()), origin=target)
     if target.endswith(".toml"):
         raise ConfigError(f"{target}: a config is no TARGET", hint=f"--config {target}")
     raise ConfigError(f"{target}: no TARGET that is known", hint=f"it is {ACCEPTED}")

@@ -1,0 +1,203 @@
+"""The engine of this process, its clock, and components compiled once: kept beside the catalogs, loaded from there.
+
+Compiled components are native code. Only files that this user wrote are loaded, from a folder that is theirs alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import os
+import re
+import stat
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Final
+
+import wasmtime
+from wasmtime import Config, Engine, WasmtimeError
+from wasmtime.component import Component
+
+from rune.config.places import put
+from rune.errors import ConfigError
+
+TICK: Final = 0.005
+"""Seconds of the clock by which guests that run too long are stopped."""
+SMALL: Final = 256 * 1024
+"""Bytes of a component that is compiled here. Larger ones take seconds and 300 MB: another process does that."""
+COMPILE_TIMEOUT: Final = 600
+
+_SETTINGS: Final = "epoch"
+_STACK: Final = ("error while executing at wasm backtrace", "0x")
+_NUMBERED: Final = re.compile(r"^\d+: ")
+_MAGIC: Final = b"\0asm"
+_COMPONENT: Final = _MAGIC + b"\x0d\x00\x01\x00"
+
+
+class Clock:
+    """Moves the epoch of the engine on while guests run; else it sleeps."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._running = 0
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._running += 1
+            if self._running == 1:
+                self._wake.set()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="rune-wasm-clock", daemon=True)
+                self._thread.start()
+
+    def __exit__(self, *exc: object) -> None:
+        with self._lock:
+            self._running -= 1
+            if not self._running:
+                self._wake.clear()
+
+    def _run(self) -> None:
+        pause = threading.Event()
+        while True:
+            self._wake.wait()
+            self._engine.increment_epoch()
+            pause.wait(TICK)
+
+
+class Machine:
+    """The engine and its clock. Made when the first component is loaded: the engine takes over the signals by which
+    guests trap, and whoever takes them over later, as `faulthandler` does, would end the process at the first trap."""
+
+    _lock = threading.Lock()
+    _only: Machine | None = None
+
+    def __init__(self) -> None:
+        config = Config()
+        config.wasm_component_model = True
+        config.epoch_interruption = True
+        self.engine = Engine(config)
+        self.clock = Clock(self.engine)
+
+    @classmethod
+    def get(cls) -> Machine:
+        """The one of this process."""
+        if cls._only is None:
+            with cls._lock:
+                cls._only = cls._only or cls()
+        return cls._only
+
+
+def load(path: Path, cache: Path | None) -> tuple[Component, str]:
+    """The component in a file, and the digest of the file. `cache` is the folder for compiled ones; without it they are
+    compiled anew each time.
+
+    Raises:
+        ConfigError: it is no component, or cannot be compiled.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path.name}: {(error.strerror or str(error)).lower()}", hint="check the path") from None
+    check_kind(path.name, data)
+    digest = hashlib.sha256(data).hexdigest()
+    if cache is None:
+        return _compiled(path.name, data), digest
+    kept = _folder(cache) / f"{digest}-{version()}-{_SETTINGS}.cwasm"
+    if not _ours(kept):
+        _compile(path, data, kept)
+    try:
+        return Component.deserialize_file(Machine.get().engine, str(kept)), digest
+    except WasmtimeError:
+        # Not whole, or not for this machine: made once more.
+        kept.unlink(missing_ok=True)
+        _compile(path, data, kept)
+        return Component.deserialize_file(Machine.get().engine, str(kept)), digest
+
+
+def version() -> str:
+    """The version of the engine."""
+    return importlib.metadata.version(wasmtime.__name__)
+
+
+def check_kind(name: str, data: bytes) -> None:
+    """Refuse what is no component, and say what it is instead.
+
+    Raises:
+        ConfigError: see above.
+    """
+    if data[:8] == _COMPONENT:
+        return
+    if data[:4] == _MAGIC:
+        raise ConfigError(
+            f"{name}: a core module, not a component", hint="wrap it: wasm-tools component new, or rune wasm build"
+        )
+    raise ConfigError(f"{name}: no WebAssembly", hint="a component begins with the bytes 00 61 73 6d 0d 00 01 00")
+
+
+def _compiled(name: str, data: bytes) -> Component:
+    try:
+        return Component(Machine.get().engine, data)
+    except WasmtimeError as error:
+        raise ConfigError(f"{name}: cannot be compiled: {gist(error)}") from None
+
+
+def gist(error: BaseException) -> str:
+    """What an error of the engine says, without the stack of the guest: the trap, or the chain of its causes."""
+    lines = [_NUMBERED.sub("", line.strip()) for line in str(error).splitlines()]
+    trap = next((line for line in lines if line.startswith("wasm trap:")), None)
+    if trap is not None:
+        return trap.removeprefix("wasm trap: ")
+    told = [line for line in lines if line and line != "Caused by:" and not line.startswith(_STACK)]
+    return ": ".join(dict.fromkeys(told))[:1000] or type(error).__name__
+
+
+def _folder(cache: Path) -> Path:
+    """The folder, made for this user alone.
+
+    Raises:
+        ConfigError: it belongs to somebody else, or others may write there.
+    """
+    cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+    found = cache.stat()
+    if os.name == "posix" and (found.st_uid != os.geteuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)):
+        raise ConfigError(
+            f"{cache}: compiled components are native code, and others may write into this folder",
+            hint=f"chmod 700 {cache}, or name another one in RUNE_CACHE_DIR",
+        )
+    return cache
+
+
+def _ours(path: Path) -> bool:
+    try:
+        found = path.lstat()
+    except OSError:
+        return False
+    return stat.S_ISREG(found.st_mode) and (os.name != "posix" or found.st_uid == os.geteuid())
+
+
+def _compile(path: Path, data: bytes, out: Path) -> None:
+    if len(data) <= SMALL:
+        write(_compiled(path.name, data), out)
+        return
+    command = [sys.executable, "-m", "rune.sources.wasm.compile", str(out), path.name]
+    done = subprocess.run(command, input=data, capture_output=True, timeout=COMPILE_TIMEOUT, check=False)
+    if done.returncode:
+        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        raise ConfigError(said[-1] if said else f"{path.name}: the compiler ended with status {done.returncode}")
+
+
+def write(component: Component, out: Path) -> None:
+    """Put a compiled component where it is looked for, for this user alone.
+
+    Raises:
+        ConfigError: the folder cannot be written.
+    """
+    try:
+        put(out, component.serialize(), durable=False)
+    except OSError as error:
+        raise ConfigError(f"{out.parent}: {(error.strerror or str(error)).lower()}", hint="check its rights") from None

@@ -1,0 +1,175 @@
+"""Instances that are ready, and the threads that they run in: who gets which, and what becomes of it afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from rune.errors import RuneError
+from rune.sources.execution import Threads
+from rune.sources.wasm.instance import Dead, Instance
+from rune.sources.wasm.policy import Policy
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from rune.sources.wasm.exchange import Exchange
+
+T = TypeVar("T")
+
+log = logging.getLogger("rune.wasm")
+
+USES: Final = 1000
+"""Calls after which an instance is replaced: guests leak, too."""
+CALLERS: Final = 64
+"""Callers whose own instance is kept."""
+
+
+class Ticket:
+    """One call: where it runs, so that it can be stopped."""
+
+    __slots__ = ("instance", "stopped")
+
+    def __init__(self) -> None:
+        self.instance: Instance | None = None
+        self.stopped = False
+
+    def stop(self) -> None:
+        """The call is over, whatever it is doing."""
+        self.stopped = True
+        if self.instance is not None:
+            self.instance.stop()
+
+
+class _Own:
+    """The instance of one caller. Its calls run one after the other."""
+
+    __slots__ = ("idle", "lock")
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.idle: deque[Instance] = deque()
+
+
+class Pool:
+    """`make` gives a new instance that is ready for calls."""
+
+    def __init__(self, name: str, make: Callable[[], Instance], policy: Policy) -> None:
+        self._name = name
+        self._make = make
+        self._isolation = policy.isolation
+        self._ready: deque[Instance] = deque()
+        self._own: OrderedDict[str, _Own] = OrderedDict()
+        self._most = policy.limits.concurrency
+        self._slots = asyncio.Semaphore(self._most)
+        self._threads = Threads(self._most + 1)
+        self.running: set[Ticket] = set()
+        self._refills: set[asyncio.Task[None]] = set()
+        self._lock = threading.Lock()
+        self._generation = 0
+        self.discarded = 0
+
+    async def run(self, exchange: Exchange, work: Callable[[Instance], T]) -> T:
+        """Have an instance work in a thread. Whoever is cancelled here stops it.
+
+        Raises:
+            Dead: the guest trapped or was stopped; whatever `work` raises.
+        """
+        ticket = Ticket()
+        async with self._place(exchange.request.caller.subject) as idle, self._slots:
+            self.running.add(ticket)
+            try:
+                return await self._threads.run(self._work, ticket, idle, exchange, work)
+            except asyncio.CancelledError:
+                ticket.stop()
+                raise
+            finally:
+                self.running.discard(ticket)
+                if self._isolation == "call" and len(self._ready) < self._most:
+                    self.refill()
+
+    @asynccontextmanager
+    async def _place(self, subject: str) -> AsyncIterator[deque[Instance]]:
+        """The instances that a call may have: those of all, or the one of its caller, which waits for its turn."""
+        if self._isolation != "caller":
+            yield self._ready
+            return
+        own = self._own.get(subject)
+        if own is None:
+            own = self._own[subject] = _Own()
+        self._own.move_to_end(subject)
+        self._make_room()
+        async with own.lock:
+            yield own.idle
+
+    def _make_room(self) -> None:
+        """Callers that have not come for the longest time lose theirs, unless it works."""
+        for subject in list(self._own)[: max(len(self._own) - CALLERS, 0)]:
+            if not self._own[subject].lock.locked():
+                del self._own[subject]
+
+    def _work(self, ticket: Ticket, idle: deque[Instance], exchange: Exchange, work: Callable[[Instance], T]) -> T:
+        generation = self._generation
+        try:
+            instance = idle.popleft()
+        except IndexError:
+            instance = self._make()
+        ticket.instance, instance.exchange = instance, exchange
+        if ticket.stopped:
+            raise Dead("stopped: the call is over")
+        try:
+            value = work(instance)
+        except (RuneError, ValueError):
+            self._back(instance, idle, generation)
+            raise
+        except Dead:
+            self.discarded += 1
+            raise
+        self._back(instance, idle, generation)
+        return value
+
+    def _back(self, instance: Instance, idle: deque[Instance], generation: int) -> None:
+        instance.exchange = None
+        if self._isolation == "call":
+            return
+        instance.uses += 1
+        if instance.uses < USES and generation == self._generation:
+            idle.append(instance)
+
+    def refill(self) -> None:
+        """Make an instance ahead of the next call, in the background."""
+        if len(self._refills) < self._most:
+            task = asyncio.get_running_loop().create_task(self._refill())
+            self._refills.add(task)
+            task.add_done_callback(self._refills.discard)
+
+    async def _refill(self) -> None:
+        try:
+            await self._threads.run(self._fill)
+        except (Dead, RuneError) as error:
+            log.warning("%s: no new instance: %s", self._name, error)
+
+    def _fill(self) -> None:
+        generation = self._generation
+        instance = self._make()
+        with self._lock:
+            if generation == self._generation and len(self._ready) < self._most:
+                self._ready.append(instance)
+
+    async def close(self) -> None:
+        """Stop what runs and let go of all instances."""
+        with self._lock:
+            self._generation += 1
+            self._ready.clear()
+        self._own.clear()
+        for ticket in self.running:
+            ticket.stop()
+        for task in self._refills:
+            task.cancel()
+        await asyncio.gather(*self._refills, return_exceptions=True)
+        self._threads.close()

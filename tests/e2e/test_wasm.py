@@ -1,0 +1,64 @@
+"""`rune serve x.wasm` as a process, for a client that is not ours, in both eras; and without the engine."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.peers import program, sdk
+from tests.serving import ROOT, RUNE, rune
+from tests.sources.wasm.wat import HERE, component
+
+DEADLINE = 60
+LEGACY, MODERN = "2025-11-25", "2026-07-28"
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return component(tmp_path_factory.mktemp("plain"), (HERE / "plain.wat").read_text("utf-8"), "plain")
+
+
+@pytest.fixture(scope="module")
+def url(plain: Path) -> Iterator[str]:
+    with rune(str(plain)) as server:
+        yield server.url
+
+
+@pytest.mark.parametrize(("mode", "version"), [("legacy", LEGACY), (MODERN, MODERN)])
+def test_the_official_sdk_calls_a_component(url: str, mode: str, version: str) -> None:
+    command = [program(sdk(), "python"), "tests/e2e/sdk_client.py", mode, "é ✓", url]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=DEADLINE, check=False)
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout)
+    assert (seen["version"], seen["error"]) == (version, False)
+    assert set(seen["tools"]) == {"echo", "bytes", "whole_add", "whole_divide"}
+    assert [json.loads(text) for text in seen["text"]] == [{"result": "é ✓"}]
+
+
+def test_a_component_beside_others_in_a_config(plain: Path, tmp_path: Path) -> None:
+    (tmp_path / "rune.toml").write_text(f"[sources.math]\nwasm = '{plain}'\n")
+    command = [RUNE, "tool", "call", "math_whole_add", "a:=2", "b:=3", "--json"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=DEADLINE, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["structuredContent"] == {"result": 5}
+
+
+def test_without_the_engine_the_extra_is_named(plain: Path, tmp_path: Path) -> None:
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    hook = "import sys\nclass No:\n    def find_spec(self, name, *a):\n"
+    hook += "        if name.partition('.')[0] == 'wasmtime': raise ModuleNotFoundError(name, name='wasmtime')\n"
+    (hidden / "sitecustomize.py").write_text(hook + "sys.meta_path.insert(0, No())\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "rune", "tool", "list", "-t", str(plain)],
+        env={**os.environ, "PYTHONPATH": str(hidden)}, capture_output=True, text=True, timeout=DEADLINE, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "WebAssembly needs the package wasmtime" in done.stderr
+    assert "pip install 'rune-mcp[wasm]'" in done.stderr
