@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
-import sys
-import traceback
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from importlib import import_module
-from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import CodeType, ModuleType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from rune import __version__
@@ -22,11 +17,12 @@ from rune.config import places
 from rune.config.fill import Surroundings
 from rune.config.model import Config, ServerTable, SourceConfig
 from rune.config.targets import DEFAULTS, FILES
-from rune.errors import ConfigError, RuneError
+from rune.errors import ConfigError
 from rune.gateway import Gateway, Identity
 from rune.parking import Parking
 from rune.plugged import Plugged
 from rune.profile import Profile
+from rune.pyfile import server
 from rune.request import Request
 from rune.seal import Seal
 from rune.signin import SignIns
@@ -333,71 +329,7 @@ async def _distinct(mounts: Sequence[Mount], sources: Sequence[SourceConfig]) ->
                 )
 
 
-# --- Python files ----------------------------------------------------------------------------------------------------
-
-
 def load_server(path: Path, origin: str) -> Server:
-    """The Server in a Python file. The file is run anew each time.
-
-    Raises:
-        ConfigError: when the file cannot be run, or has no Server or several.
-    """
-    module = _run(path, origin)
-    kind = late("python")
-    servers = {name: value for name, value in vars(module).items() if isinstance(value, kind)}
-    if len({id(server) for server in servers.values()}) == 1 or "server" in servers:
-        found: Server = servers.get("server") or next(iter(servers.values()))
-        return found
-    if servers:
-        names = ", ".join(servers)
-        raise ConfigError(f"{path.name}: has several servers: {names}", hint="call the one to serve `server`")
-    raise ConfigError(
-        f"{path.name}: has no rune.Server",
-        hint='from rune import Server; server = Server("…"), then @server.tool above a function',
-    )
-
-
-class Fresh(SourceFileLoader):
-    """Compiles a file each time: bytecode that was kept goes by the second, and edits may come faster than that."""
-
-    def get_code(self, fullname: str) -> CodeType:
-        return self.source_to_code(self.get_data(self.path), self.path)
-
-
-def _run(path: Path, origin: str) -> ModuleType:
-    if not path.is_file():
-        raise ConfigError(
-            f"{origin}: no such file: {path}", hint="a relative path is meant from the folder of the config"
-        )
-    folder = str(path.parent)
-    # At the end: a neighbour of the file must not stand in for a module that the gateway itself needs.
-    if folder not in sys.path:
-        sys.path.append(folder)
-    digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
-    name = f"{path.stem}_{digest}"
-    spec = importlib.util.spec_from_file_location(name, path, loader=Fresh(name, str(path)))
-    assert spec is not None and spec.loader is not None, "a file of Python code has a loader"
-    module = importlib.util.module_from_spec(spec)
-    former = sys.modules.get(name)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException as error:
-        if former is not None:
-            # The functions of before are still being served.
-            sys.modules[name] = former
-        if isinstance(error, RuneError):
-            raise ConfigError(f"{_where(path, error)}: {error.message}", hint=error.hint) from error
-        if not isinstance(error, Exception | SystemExit):
-            raise
-        hint = "install it beside rune, or correct the import" if isinstance(error, ImportError) else "correct the file"
-        raise ConfigError(f"{_where(path, error)}: {type(error).__name__}: {error}", hint=hint) from error
-    return module
-
-
-def _where(path: Path, error: BaseException) -> str:
-    """`file:line` of the last line of the file itself that led to an error."""
-    if isinstance(error, SyntaxError) and error.filename == str(path):
-        return f"{path.name}:{error.lineno}"
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
-    return f"{path.name}:{lines[-1]}" if lines else path.name
+    """The Server in a Python file, see `pyfile.server`."""
+    found: Server = server(path, origin, late("python"))
+    return found

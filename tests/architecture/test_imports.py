@@ -13,7 +13,7 @@ LAYERS = (
     "app connect",
     "build web",
     "gateway",
-    "chain plugged facade",
+    "chain plugged facade pyfile",
     "early notes pipeline router profile signin view addresses listens server sources plugins",
     "source plugin client tasks taskids parking",
     "auth request wires stores asking",
