@@ -116,7 +116,8 @@ class Pool:
     def _work(self, ticket: Ticket, idle: deque[Instance], exchange: Exchange, work: Callable[[Instance], T]) -> T:
         generation = self._generation
         try:
-            instance = idle.popleft()
+            # The one that came back last: where instances are shared, few are used much.
+            instance = idle.pop()
         except IndexError:
             instance = self._make()
         ticket.instance, instance.exchange = instance, exchange
@@ -159,7 +160,7 @@ class Pool:
         instance = self._make()
         with self._lock:
             if generation == self._generation and len(self._ready) < self._most:
-                self._ready.append(instance)
+                self._ready.appendleft(instance)
 
     async def close(self) -> None:
         """Stop what runs and let go of all instances."""
