@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from rune.errors import ConfigError, RuneError
+from rune.payloads import showing
 from rune.pipeline import Blocked, Pipeline, Turn
 from rune.plugin import (
     GlobalContext,
@@ -66,7 +67,7 @@ def turn(**facts):
 async def ask(pipeline, args=None, name="tool", facts=None):
     raw = {"name": msgspec.json.encode(name), "args": msgspec.json.encode(args or {})}
     this = turn(**(facts or {}))
-    changed = await pipeline.run(HOOK, raw, ToolPreInvokePayload, this)
+    changed = await pipeline.run(HOOK, raw, showing(ToolPreInvokePayload), this)
     return msgspec.json.decode(raw["args"]), changed, this
 
 
@@ -251,7 +252,7 @@ async def test_state_is_the_plugins_own_and_lasts_for_the_request():
     raw = {"name": b'"t"', "args": b"{}"}
     this = turn()
     for _ in range(2):
-        await pipeline.run(HOOK, raw, ToolPreInvokePayload, this)
+        await pipeline.run(HOOK, raw, showing(ToolPreInvokePayload), this)
     assert {name: context.state["n"] for name, context in this.contexts.items()} == {"a": 2, "b": 2}
     assert this.shared.state == {"all": 4}
     assert turn().contexts == {}

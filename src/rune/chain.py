@@ -15,7 +15,8 @@ import msgspec
 
 from rune.early import END, PROGRESS, Early
 from rune.notes import Screen
-from rune.pipeline import Blocked, Make, Pipeline, Turn
+from rune.payloads import showing
+from rune.pipeline import Blocked, Pipeline, Turn
 from rune.plugin import (
     AnswerPayload,
     CompletionPayload,
@@ -114,7 +115,7 @@ class Chain:
             request = await self._answers(request, name, turn)
             if self._pipeline.has("tool_pre_invoke"):
                 raw = {"name": _encode(name), "args": bytes(request.params.get("arguments", b"{}"))}
-                make = partial(ToolPreInvokePayload, headers=_headers(request))
+                make = showing(ToolPreInvokePayload, headers=partial(_headers, request))
                 changed = await self._pipeline.run("tool_pre_invoke", raw, make, turn)
                 if "args" in changed:
                     request = _but(request, "arguments", raw["args"])
@@ -133,7 +134,9 @@ class Chain:
         request = await self._answers(request, name, turn)
         if self._pipeline.has("prompt_pre_fetch"):
             raw = {"args": bytes(request.params.get("arguments", b"{}"))}
-            changed = await self._pipeline.run("prompt_pre_fetch", raw, partial(PromptPrehookPayload, name), turn)
+            changed = await self._pipeline.run(
+                "prompt_pre_fetch", raw, showing(PromptPrehookPayload, prompt_id=name), turn
+            )
             if changed:
                 request = _but(request, "arguments", raw["args"])
         return await self._below(below, request, name, turn)
@@ -144,7 +147,7 @@ class Chain:
         request = await self._answers(request, uri, turn)
         if self._pipeline.has("resource_pre_fetch"):
             raw = {"uri": _encode(uri)}
-            if await self._pipeline.run("resource_pre_fetch", raw, ResourcePreFetchPayload, turn):
+            if await self._pipeline.run("resource_pre_fetch", raw, showing(ResourcePreFetchPayload), turn):
                 request = await self._redirect(_but(request, "uri", raw["uri"]))
                 uri = request.text("uri")
         return await self._below(below, request, uri, turn)
@@ -159,7 +162,7 @@ class Chain:
         whole: dict[str, Any] = dict(jsonrpc.read_object(page.raw))
         raw = {"items": bytes(whole[members])}
         if not await self._pipeline.run(
-            _LISTS[request.method], raw, partial(ListPayload, request.method), _turn(request)
+            _LISTS[request.method], raw, showing(ListPayload, method=request.method), _turn(request)
         ):
             return page
         # What was made for one caller is not for others to keep.
@@ -230,16 +233,17 @@ class Chain:
         if method == "resources/read":
             whole: dict[str, Any] = dict(jsonrpc.read_object(raw))
             fields = {"content": bytes(whole.get("contents", b"[]"))}
-            if await self._pipeline.run(_POST[method], fields, partial(ResourcePostFetchPayload, name), turn):
+            if await self._pipeline.run(_POST[method], fields, showing(ResourcePostFetchPayload, uri=name), turn):
                 return _encode({**whole, "contents": msgspec.Raw(fields["content"])})
             return raw
-        makes: dict[str, Make] = {
-            "tools/call": partial(ToolPostInvokePayload, name),
-            "prompts/get": partial(PromptPosthookPayload, name),
-            "completion/complete": CompletionPayload,
-        }
+        if method == "tools/call":
+            make = showing(ToolPostInvokePayload, name=name)
+        elif method == "prompts/get":
+            make = showing(PromptPosthookPayload, prompt_id=name)
+        else:
+            make = showing(CompletionPayload)
         fields = {"result": raw}
-        changed = await self._pipeline.run(_POST[method], fields, makes[method], turn)
+        changed = await self._pipeline.run(_POST[method], fields, make, turn)
         return fields["result"] if changed else raw
 
     async def _questions(self, raw: bytes, name: str, turn: Turn) -> bytes:
@@ -254,7 +258,7 @@ class Chain:
             if hook == "_pre" or not self._pipeline.has(hook):
                 continue
             fields = {"params": _encode(question.get("params", {}))}
-            if await self._pipeline.run(hook, fields, partial(QuestionPayload, name), turn):
+            if await self._pipeline.run(hook, fields, showing(QuestionPayload, name=name), turn):
                 question["params"], changed = msgspec.Raw(fields["params"]), True
         return _encode({**whole, "inputRequests": questions}) if changed else raw
 
@@ -267,7 +271,7 @@ class Chain:
             if not hook or not self._pipeline.has(hook):
                 continue
             fields = {"answer": bytes(answer)}
-            if await self._pipeline.run(hook, fields, partial(AnswerPayload, name), turn):
+            if await self._pipeline.run(hook, fields, showing(AnswerPayload, name=name), turn):
                 answers[key] = msgspec.Raw(fields["answer"])
         return request.replace(answers=answers) if answers else request
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
-from functools import partial
 from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from rune.pipeline import Make, Pipeline, Turn
+from rune.payloads import Make, showing
+from rune.pipeline import Pipeline, Turn
 from rune.plugin import LogPayload, ProgressPayload
 from rune.protocol import jsonrpc
 from rune.request import PIECE, Note
@@ -64,9 +64,9 @@ class Early:
             return note
         fields = {key: bytes(members[key])}
         values = {each: jsonrpc.decode(members[each]) for each in _SHOWN[hook] if each in members}
-        make: Make = partial(LogPayload, name=name, **values)
+        make: Make = showing(LogPayload, name=name, **values)
         if hook == "progress_pre_send":
-            make = partial(ProgressPayload, name=name, piece=_is_piece(members), last=last, **values)
+            make = showing(ProgressPayload, name=name, piece=_is_piece(members), last=last, **values)
         if not await self._pipeline.run(hook, fields, make, turn):
             return note
         if fields[key] in (b'""', b"null") and hook == "progress_pre_send":

@@ -12,6 +12,8 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
+import msgspec
+
 from rune.native import Implementation
 from rune.store import Store
 
@@ -142,14 +144,13 @@ class PluginViolation:
     mcp_error_code: int | None = None
 
 
-@dataclass(slots=True)
-class PluginResult(Generic[P]):
+class PluginResult(msgspec.Struct, Generic[P]):
     """What a hook answers. Without anything in it: go on, nothing has changed."""
 
     continue_processing: bool = True
     modified_payload: P | None = None
     violation: PluginViolation | None = None
-    metadata: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = {}
 
 
 @dataclass(slots=True)

@@ -24,7 +24,9 @@ from rune.config import places
 from rune.config.editors import Machine
 from rune.config.model import Config
 from rune.config.settling import waiting
+from rune.errors import ConfigError
 from rune.gateway import Gateway
+from rune.records import audit
 from rune.request import Request
 from rune.view import exposed
 
@@ -72,7 +74,21 @@ def serve(targets: tuple[str, ...], file: Path | None, as_json: bool, **options:
             "--host 127.0.0.1, or --allow-anonymous if that is meant",
         )
     again = reading(targets, file or config.path, options["plugins"])
+    if table.audit is not None:
+        _audit(table.audit, config)
     run_loop(_serve(config, again, listening(table), stdio=options["stdio"], as_json=as_json))
+
+
+def _audit(place: str, config: Config) -> None:
+    """Records of plugins go where the config says."""
+    if place != "stderr" and config.path is not None:
+        place = str(config.path.parent / place)
+    try:
+        audit(place)
+    except OSError as error:
+        raise ConfigError(
+            f"{place}: {(error.strerror or str(error)).lower()}", hint="[server] audit is a file that can be written"
+        ) from None
 
 
 async def _serve(config: Config, load: Callable[[], Config], listen: Listen, *, stdio: bool, as_json: bool) -> None:

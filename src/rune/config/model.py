@@ -64,6 +64,9 @@ class ServerTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         False
     )
     store: Annotated[StoreUrl, Meta(description='where tasks live: "memory" or "sqlite:PATH"')] = "memory"
+    audit: Annotated[
+        str | None, Meta(description='file for what plugins do, a line of JSON each, or "stderr"; nowhere if not given')
+    ] = None
 
 
 Grant: TypeAlias = Literal["authorization_code", "client_credentials", "jwt_bearer", "token_exchange"]
