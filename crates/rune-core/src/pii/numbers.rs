@@ -246,6 +246,7 @@ impl<'a> Start<'a> {
             }
             if total >= 12
                 && self.card_layout(index + 1)
+                && (total > 12 || index == 0 || (self.nameable && group.next().is_none()))
                 && card_issuer(&digits[..total])
                 && luhn(&digits[..total])
                 && self.alone(group.end).is_some()
@@ -302,7 +303,8 @@ impl<'a> Start<'a> {
     fn phone(&self, longest: usize, american: bool) -> Option<Entity> {
         let text = self.text;
         let last = if self.place > 0 { text[self.place - 1] } else { 0 };
-        let opened = last == PARENTHESIS;
+        // A parenthesis belongs to it when it is closed behind the first group.
+        let opened = last == PARENTHESIS && self.groups[0].joint[0] == b')';
         let start = if opened || last == b'+' { self.place - 1 } else { self.place };
         let end = if last == b'+' {
             let touched = before(text, start, WORD) || (start > 0 && text[start - 1] == b'+');

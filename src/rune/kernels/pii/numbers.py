@@ -32,6 +32,7 @@ _RUN: Final = re.compile(rb"[0-9]+(?:[ ./()-]{1,2}[0-9]+)*")
 _GROUPS: Final = re.compile(rb"([0-9]+)([ ./()-]*)")
 _CHARS: Final = b"0123456789 -./()"
 _STARTS: Final[dict[bytes, Starts]] = {}
+_BEFORE: Final = re.compile(rb"[0-9][ ./()-]{1,2}\Z")
 _EXTENSION: Final = re.compile(rb" ?(?:extension|ext|x)[.: ]{0,2}([0-9]{1,6})(?![0-9A-Za-z_])", re.IGNORECASE)
 _PLAIN: Final = frozenset((b"-", b".", b" "))
 _CLOSING: Final = frozenset((b")", b") ", b")-", b")."))
@@ -145,6 +146,7 @@ def _card(text: bytes, shapes: bytes, groups: list[Group]) -> tuple[int, int] | 
         if (
             len(digits) >= 12
             and _card_layout([stop - begin for begin, stop, _ in groups[:count]])
+            and (len(digits) > 12 or count == 1 or not (groups[count - 1][2] or _joined(text, place)))
             and _card_issuer(digits)
             and _luhn(digits)
             and free_left(text, place)
@@ -152,6 +154,11 @@ def _card(text: bytes, shapes: bytes, groups: list[Group]) -> tuple[int, int] | 
         ):
             best = place, end
     return best
+
+
+def _joined(text: bytes, place: int) -> bool:
+    """Whether a group is joined to one before it."""
+    return _BEFORE.search(text, max(place - 3, 0), place) is not None
 
 
 def _card_layout(lens: list[int]) -> bool:
@@ -236,10 +243,12 @@ def _phone(text: bytes, shapes: bytes, groups: list[Group]) -> tuple[int, int] |
             return None
         end = _international(text, groups)
     else:
-        start = place - 1 if last == 0x28 else place
+        # A parenthesis belongs to it when it is closed behind the first group.
+        opened = last == 0x28 and groups[0][2][:1] == b")"
+        start = place - 1 if opened else place
         if not free_left(text, start):
             return None
-        end = _north_american(text, groups, opened=last == 0x28)
+        end = _north_american(text, groups, opened=opened)
         if end is None:
             end = _longest(text, groups, 7, 15)
             if end is None or not PHONE.before(text, shapes, place):
