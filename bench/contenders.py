@@ -24,6 +24,7 @@ OFFICIAL: Final = "official SDK"
 PROXY: Final = "FastMCP proxy"
 LEAN: Final = "lean core"
 FLOOR: Final = "lean core, own protocol"
+RELAY: Final = "bare relay"
 BARE: Final = "bare Python"
 
 
@@ -93,4 +94,5 @@ LEAN_PROTOCOL: Final = Contender(FLOOR, ("-m", "bench.limit.protocol", "{port}")
 LEAN_STDIO: Final = Contender(LEAN, ("-m", "bench.limit.stdio"))
 RUNE_HOP: Final = Contender(OURS, ("{upstream}",), upstream=LEAN_PROTOCOL)
 RUNE_HOP_STDIO: Final = Contender(OURS, ("--", sys.executable, "-m", "bench.limit.stdio"))
+RELAY_HOP: Final = Contender(RELAY, ("-m", "bench.limit.relay", "{port}", "{upstream}"), upstream=LEAN_PROTOCOL)
 PROXY_HOP: Final = Contender(PROXY, ("bench/peers/proxy.py", "{port}", "{upstream}"), upstream=LEAN_PROTOCOL)

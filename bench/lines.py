@@ -21,6 +21,8 @@ from bench.contenders import (
     OURS_ASGI,
     PROXY,
     PROXY_HOP,
+    RELAY,
+    RELAY_HOP,
     RUNE_ASGI,
     RUNE_HOP,
     RUNE_HOP_STDIO,
@@ -68,6 +70,28 @@ class Times:
 
     def met(self, medians: Medians) -> bool:
         return self.ratio(medians) >= self.factor
+
+
+@dataclass(frozen=True, slots=True)
+class Within:
+    """At most so many times what a floor costs in the same run."""
+
+    factor: float
+    floor: str
+    gate: bool = False
+    ours: str = OURS
+
+    def ratio(self, medians: Medians) -> float:
+        return medians[self.ours] / medians[self.floor]
+
+    def measured(self, medians: Medians) -> str:
+        return f"{self.ratio(medians):.2f}x"
+
+    def wanted(self, medians: Medians) -> str:
+        return f"<= {self.factor:g}x the {self.floor}"
+
+    def met(self, medians: Medians) -> bool:
+        return self.ratio(medians) <= self.factor
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,8 +205,8 @@ LINES: Final[Mapping[str, Line]] = {
         "tools/call through a gateway to a lean server over HTTP, a result of 1 MB, 2026-07-28, 4 clients",
         "us CPU",
         HttpLoad("modern", method="page", clients=4, yardstick=LEAN),
-        (RUNE_HOP, PROXY_HOP, LEAN_ASGI),
-        (AtMost(1000, "us", LEAN),),
+        (RUNE_HOP, PROXY_HOP, LEAN_ASGI, RELAY_HOP),
+        (AtMost(1000, "us", LEAN), Within(5, RELAY)),
     ),
     "session": Line(
         "memory per connected client with a session, 1000 clients",
