@@ -50,6 +50,17 @@ def npm(name: str, *packages: str) -> Path:
     return _installed(name, packages, build, movable=True)
 
 
+def git(name: str, url: str, commit: str) -> Path:
+    """A checkout of one commit of a repository."""
+
+    def build(folder: Path) -> None:
+        checkout = str(folder / "checkout")
+        _run("git", "clone", "-q", "--no-checkout", url, checkout)
+        _run("git", "-C", checkout, "-c", "advice.detachedHead=false", "checkout", "-q", commit)
+
+    return _installed(name, (url, commit), build, movable=True) / "checkout"
+
+
 def apt(command: str, *packages: str) -> str | None:
     """Debian packages that bring a command; what is in the way if it cannot be had."""
     if shutil.which(command):
@@ -199,3 +210,16 @@ def sdk_everything() -> list[str]:
 
     folder = _installed("mcp-everything", (sys.version, "mcp==2.3.0"), build, movable=False)
     return [program(folder, "mcp-everything-server")]
+
+
+def json_repair_suite() -> tuple[Path, str]:
+    """The tests of PyPI json_repair, which only its repository has, and a Python that can run them.
+
+    Raises:
+        RuntimeError: where the repository cannot be reached.
+    """
+    folder = git(
+        "json-repair-suite", "https://github.com/mangiucugna/json_repair", "600ede6be7d125d14812be3bbd7ef3e0b526a84e"
+    )
+    python = python_venv("json-repair", "json_repair==0.64.6", "pytest", "jsonschema", "pydantic")
+    return folder, program(python, "python")

@@ -35,3 +35,6 @@ class Rate:
 
     def __len__(self) -> int:
         """How many keys are remembered."""
+
+def repair(text: str) -> str | None:
+    """Valid JSON; the very same object where it was valid; None where there is none in the text, or too deep."""

@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
 from rune.errors import ConfigError
-from rune.kernels import pii, rate, sql
+from rune.kernels import pii, rate, repair, sql
 
 _module: Any = None
 _problem = "rune_native is not installed"
@@ -32,7 +32,7 @@ log = logging.getLogger("rune.native")
 Implementation: TypeAlias = Literal["rust", "python"]
 Wanted: TypeAlias = Literal["auto", "rust", "python"]
 
-ABI: Final = 3
+ABI: Final = 4
 """What this version of Rune calls in the wheel; it says so itself as `rune_native.ABI`."""
 MODES: Final = ("auto", "require", "off")
 
@@ -103,6 +103,16 @@ def make_sql(wanted: Wanted, dialect: str) -> tuple[Sql, Implementation]:
     except ValueError as error:
         raise ConfigError(f"sql: {error}", hint=f"known dialects: {', '.join(sql.DIALECTS)}") from None
     return judge, "python" if module is None else "rust"
+
+
+def make_repair(wanted: Wanted) -> tuple[Callable[[str], str | None], Implementation]:
+    """What makes broken JSON whole, and what it is made of.
+
+    Raises:
+        ConfigError: for Rust where there is none.
+    """
+    module = choose(wanted)
+    return (repair.repair, "python") if module is None else (module.repair, "rust")
 
 
 def choose(wanted: Wanted = "auto") -> Any:

@@ -21,6 +21,7 @@ log = logging.getLogger("rune.plugins")
 BUILT_IN: Final = {
     "cache": "rune.plugins.cache:Cache",
     "deny_list": "rune.plugins.deny:DenyList",
+    "json_repair": "rune.plugins.json_repair:JsonRepairPlugin",
     "metadata_filter": "rune.plugins.metadata:MetadataFilter",
     "pii_filter": "rune.plugins.pii:PiiFilterPlugin",
     "rate_limiter": "rune.plugins.rate:RateLimiterPlugin",

@@ -3,5 +3,6 @@
 
 pub mod pii;
 pub mod rate;
+pub mod repair;
 pub mod sql;
 mod trigger;

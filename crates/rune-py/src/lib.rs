@@ -2,6 +2,7 @@
 
 mod pii;
 mod rate;
+mod repair;
 mod sql;
 
 use std::borrow::Cow;
@@ -13,7 +14,7 @@ use pyo3::types::{PyBytes, PyString};
 const DETACH: usize = 32 * 1024;
 
 /// Goes up with every change of what Python may call.
-const ABI: u32 = 3;
+const ABI: u32 = 4;
 
 #[pymodule]
 fn rune_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -21,7 +22,8 @@ fn rune_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<pii::Pii>()?;
     module.add_class::<rate::Rate>()?;
-    module.add_class::<sql::Sql>()
+    module.add_class::<sql::Sql>()?;
+    module.add_function(wrap_pyfunction!(repair::repair, module)?)
 }
 
 /// UTF-8, with lone surrogates as three bytes.

@@ -34,6 +34,7 @@ OURS: Final = {
     "cpex_pii_filter.PIIFilterPlugin": "pii_filter",
     "plugins.regex_filter.search_replace.SearchReplacePlugin": "regex_filter",
     "plugins.deny_filter.deny.DenyListPlugin": "deny_list",
+    "plugins.json_repair.json_repair.JSONRepairPlugin": "json_repair",
     "plugins.sql_sanitizer.sql_sanitizer.SQLSanitizerPlugin": "sql_sanitizer",
     "cpex_sql_sanitizer.SQLSanitizerPlugin": "sql_sanitizer",
     "cpex_sql_sanitizer.sql_sanitizer.SQLSanitizerPlugin": "sql_sanitizer",
