@@ -13,7 +13,7 @@ from collections.abc import Callable
 from ctypes import byref
 from typing import Any, Final
 
-from wasmtime import WasmtimeError
+from wasmtime import StoreContext, WasmtimeError
 from wasmtime import _ffi as ffi
 from wasmtime.component import FuncType, LinkerInstance
 
@@ -122,6 +122,11 @@ def _callback(number: Any, context: Any, ty: Any, args: Any, *rest: Any) -> Any:
         if not isinstance(error, Trap):
             log.debug("a function of the host failed", exc_info=error)
         return c_error(f"{error}" if isinstance(error, Trap) else f"{type(error).__name__}: {error}")
+
+
+def context_of(context: Any) -> StoreContext:
+    """What the classes of wasmtime want where only the pointer is at hand."""
+    return StoreContext(context)
 
 
 def c_error(text: str) -> Any:

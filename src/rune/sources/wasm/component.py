@@ -21,6 +21,7 @@ from rune.sources.wasm.instance import Dead, Exports, Instance
 from rune.sources.wasm.plain import PlainDialect
 from rune.sources.wasm.policy import Policy
 from rune.sources.wasm.pool import Pool
+from rune.sources.wasm.wasi import WasiDialect
 
 log = logging.getLogger("rune.wasm")
 
@@ -64,6 +65,8 @@ class Loaded:
 
 
 def _dialect(name: str, exports: Exports) -> Dialect:
+    if WasiDialect.fits(exports):
+        return WasiDialect(name, exports)
     return GuestDialect(name, exports) if GuestDialect.fits(exports) else PlainDialect(name, exports)
 
 

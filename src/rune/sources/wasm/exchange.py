@@ -14,7 +14,7 @@ from rune.protocol.methods import LOG_LEVELS
 from rune.request import Note, Request
 
 MOST: Final = 1000
-"""Notes of one call that wait for the loop; progress and logs beyond that are dropped."""
+"""Notes of one call that wait for the loop, and log lines of it in all: what is more is dropped."""
 
 _LEVELS: Final = {level: rank for rank, level in enumerate(LOG_LEVELS)}
 _encode: Final = msgspec.json.Encoder().encode
@@ -32,6 +32,7 @@ class Exchange:
         self._waiting: deque[tuple[Callable[[Note], None], Note]] = deque()
         self._lock = threading.Lock()
         self._last: float | None = None
+        self._lines = 0
         self._closed = False
 
     def describe(self) -> dict[str, Any]:
@@ -68,6 +69,10 @@ class Exchange:
         """Write to the client's log, if this request wants it and the level is high enough."""
         wanted = self.request.meta.log_level
         if wanted is not None and _LEVELS[level] >= _LEVELS[wanted]:
+            self._lines += 1
+            if self._lines > MOST:
+                self.dropped += 1
+                return
             params = {"level": level, "logger": logger or self.name, "data": data}
             self._tell(self.request.emit, Note("notifications/message", _encode(params)))
 

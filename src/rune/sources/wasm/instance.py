@@ -181,9 +181,11 @@ class Instance:
         self.watch.stopped = True
 
     def _why(self, error: WasmtimeError) -> str:
-        said = bytes(self.watch.said).decode("utf-8", "replace").strip()
-        last = f"; it said: {said.splitlines()[-1][:500]}" if said and not self.watch.reason else ""
-        return f"{self.watch.reason or gist(error)}{last}"
+        if self.watch.reason:
+            return self.watch.reason
+        said = bytes(self.watch.said).decode("utf-8", "replace").splitlines()
+        told = [line.strip() for line in said if line.strip() and "RUST_BACKTRACE" not in line][-3:]
+        return f"{gist(error)}{'; it said: ' if told else ''}{' / '.join(told)[:500]}"
 
     def new_error(self, code: str, message: str, data: bytes | None) -> int:
         """Keep an error for the guest; its number."""
