@@ -103,7 +103,10 @@ class House:
                 made.wrap(arguments.around)
             if pipeline is not None:
                 made.plug(pipeline)
-            made.parking, made.sign_ins = self.parking, self.sign_ins
+            made.parking = self.parking
+            if any(source.kind not in ("python", "wasm") for source in config.sources):
+                # A frame around each call, for those that may need it.
+                made.sign_ins = self.sign_ins
             return made
 
         whole = gateway(None)

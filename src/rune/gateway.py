@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import msgspec
 
+from rune.addresses import Shade
 from rune.chain import Chain
 from rune.errors import METHOD_NOT_FOUND, NeedsAuth, NotFound, ProtocolError, RuneError
 from rune.listens import Listens, Wanted
@@ -201,41 +202,47 @@ class Gateway:
         # Handed on, not awaited: each frame between the rim and the source would cost every call.
         return method(request)
 
-    async def _call(self, request: Request) -> Result:
-        if request.state and STATE in request.state and self.sign_ins is not None:
-            found = await self.sign_ins.returned(request)
+    def _call(self, request: Request) -> Coroutine[Any, Any, Result]:
+        return self._called(request) if self.sign_ins is None else self._signed_in(request, self.sign_ins)
+
+    async def _signed_in(self, request: Request, sign_ins: SignIns) -> Result:
+        """A call that may need a sign-in first, which is a question to the user."""
+        if STATE in request.state:
+            found = await sign_ins.returned(request)
             if isinstance(found, Result):
                 return found
             request = found
         try:
             return await self._called(request)
         except NeedsAuth as error:
-            if self.sign_ins is None or request.target is None:
+            if request.target is None:
                 raise
-            return await self.sign_ins.ask(request, error, partial(_revive, request.target.source))
+            return await sign_ins.ask(request, error, partial(_revive, request.target.source))
         except NotFound:
-            locked = self.router.locked(request) if self.sign_ins is not None else None
-            if self.sign_ins is None or locked is None:
+            locked = self.router.locked(request)
+            if locked is None:
                 raise
             source, wanting = locked
-            return await self.sign_ins.ask(request, wanting, partial(_revive, source))
+            return await sign_ins.ask(request, wanting, partial(_revive, source))
 
-    async def _called(self, request: Request) -> Result:
-        view = self.router.fresh(request) or await self.router.view_for_call(request)
+    def _called(self, request: Request, view: View | None = None) -> Coroutine[Any, Any, Result]:
+        view = view or self.router.fresh(request)
+        if view is None:
+            return self._called_later(request)
         target = self.router.resolve(request, view) if not request.state else self._resume(request, view)
         if target.item is not None and target.item.headers and request.headers is not None:
             check_param_headers(request.headers, target.item.headers, request.params.get("arguments"))
         request.target = target
-        if not view.shades:
-            return await self._chain(request)
-        return self._shown(view, target, request.method, await self._chain(request))
+        answer = self._chain(request)
+        return self._shown(view.shades[target.source], request, answer) if target.source in view.shades else answer
 
-    def _shown(self, view: View, target: Target, method: str, result: Result) -> Result:
+    async def _called_later(self, request: Request) -> Result:
+        return await self._called(request, await self.router.view_for_call(request))
+
+    async def _shown(self, shade: Shade, request: Request, answer: Coroutine[Any, Any, Result]) -> Result:
         """A result whose URIs are those that clients know; only that of a source some of whose are not its own here."""
-        shade = view.shades.get(target.source)
-        if shade is None or result.kind != "complete":
-            return result
-        return Result(shade.result(method, result.raw))
+        method, result = request.method, await answer
+        return result if result.kind != "complete" else Result(shade.result(method, result.raw))
 
     async def _target(self, request: Request) -> Target:
         """What a request is about that a plugin has changed."""

@@ -18,7 +18,7 @@ from rune.config.files import read_toml
 from rune.config.model import ServerTable
 from rune.errors import Unavailable
 from rune.gateway import Gateway
-from rune.protocol.jsonrpc import read
+from rune.protocol.jsonrpc import opened
 from rune.server.reply import Reply
 from rune.server.run import Guard, watched
 from rune.source import Catalog
@@ -243,6 +243,6 @@ async def _call(rim, name):  # type: ignore[no-untyped-def]
     guard = Guard()
 
     async def exchange() -> None:
-        await rim.answer(read(frame.encode()), Reply(), guard)
+        await rim.answer(opened(frame.encode()), Reply(), guard)
 
     await watched(exchange(), guard)

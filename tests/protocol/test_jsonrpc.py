@@ -39,6 +39,28 @@ def outcome(data: bytes) -> Envelope | Malformed:
         return error
 
 
+def both_ways(data: bytes) -> None:
+    """`opened` finds what `read` and `read_object` find, or fails as `read` does."""
+    envelope = outcome(data)
+    if isinstance(envelope, Malformed):
+        with pytest.raises(Malformed) as caught:
+            jsonrpc.opened(data)
+        assert (caught.value.code, str(caught.value), caught.value.id) == (envelope.code, str(envelope), envelope.id)
+        return
+    message = jsonrpc.opened(data)
+    for key in ("id", "method", "result", "error", "is_request", "is_notification"):
+        assert getattr(message, key) == getattr(envelope, key)
+    try:
+        members = jsonrpc.read_object(envelope.params)
+    except Malformed as error:
+        assert message.params is None
+        with pytest.raises(Malformed) as caught:
+            _ = message.members
+        assert (caught.value.code, str(caught.value)) == (error.code, str(error))
+    else:
+        assert message.members == members
+
+
 @given(st.binary())
 def test_any_bytes_are_an_envelope_or_malformed(data):
     assert isinstance(outcome(data), Envelope | Malformed)
@@ -47,6 +69,7 @@ def test_any_bytes_are_an_envelope_or_malformed(data):
 @given(_members)
 def test_any_object_is_an_envelope_or_an_invalid_request(members):
     data = json.dumps(members).encode()
+    both_ways(data)
     found = outcome(data)
     if isinstance(found, Malformed):
         assert found.code == INVALID_REQUEST
@@ -66,7 +89,7 @@ def test_any_object_is_an_envelope_or_an_invalid_request(members):
 @given(_members, st.integers(0, 400), st.binary(max_size=3))
 def test_a_damaged_message_is_an_envelope_or_malformed(members, place, noise):
     data = json.dumps(members, ensure_ascii=False).encode("utf-8", "surrogatepass")
-    outcome(data[:place] + noise + data[place + 1 :])
+    both_ways(data[:place] + noise + data[place + 1 :])
     jsonrpc.salvage_id(data[:place] + noise + data[place + 1 :])
 
 
@@ -136,6 +159,14 @@ def test_what_is_no_message(data, code):
     with pytest.raises(Malformed) as caught:
         jsonrpc.read(data)
     assert caught.value.code == code
+    both_ways(data)
+
+
+@pytest.mark.parametrize(
+    "params", [b"null", b"[1]", b"1", b'"a"', b'{"\\ud800":1}', b"{}", b'{"a":{"b":1}}', b'{"a":"\xc3\xa9"}']
+)
+def test_params_are_opened_with_their_message(params):
+    both_ways(b'{"jsonrpc":"2.0","id":1,"method":"a","params":%b}' % params)
 
 
 def test_deep_nesting_that_is_complete_is_refused():

@@ -54,10 +54,10 @@ async def dispatcher() -> AsyncIterator[Dispatcher]:
 
 async def say(dispatcher: Dispatcher, caller: Caller, method: str, **params: Any) -> dict[str, Any]:
     """The response to a modern request of a caller."""
-    envelope = jsonrpc.read(json.dumps(SPEAKER.message(method, params)).encode())
+    envelope = jsonrpc.opened(json.dumps(SPEAKER.message(method, params)).encode())
     answer = await dispatcher.answer(envelope, Silent(), Guard(), caller=caller)
     assert answer is not None
-    response: dict[str, Any] = json.loads(answer.frame)
+    response: dict[str, Any] = json.loads(answer[0])
     return response
 
 
@@ -117,7 +117,7 @@ async def test_a_session_does_not_exist_for_another_caller(dispatcher: Dispatche
     async def post(message: dict[str, Any], caller: Caller, **headers: bytes) -> Kept:
         out = Kept()
         sent = {name.replace("_", "-").encode(): value for name, value in headers.items()}
-        await legacy.post(jsonrpc.read(json.dumps(message).encode()), sent, out, caller)
+        await legacy.post(jsonrpc.opened(json.dumps(message).encode()), sent, out, caller)
         return out
 
     id = (await post(old.message("initialize", hello), ANN)).headers[b"mcp-session-id"]

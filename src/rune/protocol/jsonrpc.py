@@ -18,18 +18,18 @@ _RESULT: Final = b',"result":'
 _RESULT_FIRST: Final = b'{"result":'
 _LAST: Final = b',"jsonrpc":"2.0","id":'
 _ID_DIGITS: Final = 17
+NO_OBJECT: Final = "invalid request: params must be an object"
 
 encode = msgspec.json.Encoder().encode
 decode = msgspec.json.Decoder().decode
 
 
-class Envelope(msgspec.Struct):
+class Message(msgspec.Struct):
     """One JSON-RPC message. Absent members are UNSET (`id`, `method`) or empty (the others)."""
 
     jsonrpc: Literal["2.0"]
     id: int | str | msgspec.UnsetType | None = msgspec.UNSET
     method: str | msgspec.UnsetType = msgspec.UNSET
-    params: msgspec.Raw = NOTHING
     result: msgspec.Raw = NOTHING
     error: msgspec.Raw = NOTHING
 
@@ -40,6 +40,29 @@ class Envelope(msgspec.Struct):
     @property
     def is_notification(self) -> bool:
         return self.method is not msgspec.UNSET and self.id is msgspec.UNSET
+
+
+class Envelope(Message):
+    """A message whose `params` are still closed."""
+
+    params: msgspec.Raw = NOTHING
+
+
+class Opened(Message):
+    """A message with the members of its `params`, each still encoded; None when they are no object."""
+
+    params: dict[str, msgspec.Raw] | None = {}
+
+    @property
+    def members(self) -> dict[str, msgspec.Raw]:
+        """The members of `params`.
+
+        Raises:
+            Malformed: -32600 when they are no object.
+        """
+        if self.params is None:
+            raise Malformed(INVALID_REQUEST, NO_OBJECT)
+        return self.params
 
 
 class Top(msgspec.Struct, rename={"kind": "resultType", "meta": "_meta"}):
@@ -58,6 +81,7 @@ class Malformed(ProtocolError):
 
 
 _decode_envelope = msgspec.json.Decoder(Envelope).decode
+_decode_opened = msgspec.json.Decoder(Opened).decode
 _decode_top = msgspec.json.Decoder(Top).decode
 _decode_batch = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
@@ -88,6 +112,28 @@ def read(data: bytes) -> Envelope:
     elif envelope.id is None:
         raise Malformed(INVALID_REQUEST, "invalid request: id must not be null")
     return envelope
+
+
+def opened(data: bytes) -> Opened:
+    """Decode one message and open its params, for the side that is asked: both in one go where all is well.
+
+    Raises:
+        Malformed: as `read` does.
+    """
+    if not data.isascii():
+        check_utf8(data)
+    try:
+        message = _decode_opened(data)
+        if message.method is not msgspec.UNSET and message.id is not None:
+            return message
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass
+    envelope = read(data)
+    try:
+        params = read_object(envelope.params)
+    except Malformed:
+        params = None
+    return Opened("2.0", envelope.id, envelope.method, envelope.result, envelope.error, params)
 
 
 def read_top(result: bytes) -> Top:
@@ -182,7 +228,7 @@ def read_object(raw: bytes | msgspec.Raw) -> dict[str, msgspec.Raw]:
     try:
         return _decode_object(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise Malformed(INVALID_REQUEST, "invalid request: params must be an object") from None
+        raise Malformed(INVALID_REQUEST, NO_OBJECT) from None
 
 
 def salvage_id(data: bytes) -> Id:

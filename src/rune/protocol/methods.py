@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 MODERN = "2026-07-28"
 REVISIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25", MODERN)
@@ -15,7 +15,8 @@ TASKS = "io.modelcontextprotocol/tasks"
 UI = "io.modelcontextprotocol/ui"
 
 
-class Method(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Method:
     """`key` is the parameter that Mcp-Name mirrors; `members` is the list that a list method returns;
     `cacheable` results carry ttlMs and cacheScope; `asks` may be answered with `input_required`;
     `modern` and `legacy` say in which era a client may send it; `wire` is the name as a header has it."""
@@ -53,7 +54,7 @@ _TABLE = (
     Method("resources/unsubscribe", modern=False),
 )
 
-METHODS = {method.name: method._replace(wire=method.name.encode()) for method in _TABLE}
+METHODS = {method.name: replace(method, wire=method.name.encode()) for method in _TABLE}
 MODERN_METHODS = {method.name: method for method in METHODS.values() if method.modern}
 
 LOG_LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")

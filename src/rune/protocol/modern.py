@@ -6,7 +6,6 @@ import base64
 import binascii
 import re
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -65,6 +64,8 @@ NO_META = Meta()
 _MODERN: Final = MODERN.encode()
 _USUAL: Final = 2048
 """Bytes of a `_meta` that is remembered."""
+_KEPT: Final = 256
+_GOOD: Final[dict[bytes, Meta]] = {}
 
 _decode_meta = msgspec.json.Decoder(Meta).decode
 _decode_str = msgspec.json.Decoder(str).decode
@@ -96,19 +97,20 @@ def read_meta(params: Mapping[str, msgspec.Raw]) -> Meta | None:
         raise ProtocolError(INVALID_PARAMS, f"params._meta: {error}") from None
 
 
-def good_meta(params: Mapping[str, msgspec.Raw]) -> Meta | None:
-    """`_meta` of a message when it is all that `check_meta` asks for, else None."""
-    raw = params.get("_meta")
-    return None if raw is None or len(raw) > _USUAL else _good_meta(bytes(raw))
-
-
-@lru_cache(256)
-def _good_meta(raw: bytes) -> Meta | None:
-    """A client sends the same `_meta` with nearly all of its requests."""
-    try:
-        return check_meta(_decode_meta(raw), "")
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ProtocolError):
-        return None
+def good_meta(raw: msgspec.Raw) -> Meta | None:
+    """A `_meta` when it is all that `check_meta` asks for, else None. A client sends the same one with nearly all of
+    its requests: those that were good are remembered."""
+    data = bytes(raw)
+    meta = _GOOD.get(data)
+    if meta is None and len(data) <= _USUAL:
+        try:
+            meta = check_meta(_decode_meta(data), "")
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ProtocolError):
+            return None
+        if len(_GOOD) >= _KEPT:
+            _GOOD.pop(next(iter(_GOOD)), None)
+        _GOOD[data] = meta
+    return meta
 
 
 def check_meta(meta: Meta | None, method: str) -> Meta:
@@ -214,19 +216,32 @@ def check_headers(
     Raises:
         ProtocolError: -32020.
     """
-    version = headers.get(VERSION_HEADER)
-    # What nearly every request says is compared as bytes; decoding is for the others.
-    if version != _MODERN or meta is None or meta.version != MODERN:
-        _check_version(version, meta)
+    _check_version(headers.get(VERSION_HEADER), meta)
     header = headers.get(METHOD_HEADER)
     if header is None:
         raise mismatch("Mcp-Method is missing")
     row = METHODS.get(method)
-    if (row is None or header != row.wire) and decode_header(header) != method:
+    if decode_header(header) != method:
         raise mismatch(f"Mcp-Method is {header.decode('latin-1')}, the body says {method}")
     raw = None if row is None or row.key is None else params.get(row.key)
     if raw is not None:
         _check_name(headers.get(NAME_HEADER), raw)
+
+
+def mirrored_by(headers: Mapping[bytes, bytes], row: Method, params: Mapping[str, msgspec.Raw]) -> bool:
+    """Whether the headers say, byte for byte, what a good body says, as those of nearly every request do. Whatever they
+    say in another way is for `check_headers`."""
+    if headers.get(VERSION_HEADER) != _MODERN or headers.get(METHOD_HEADER) != row.wire:
+        return False
+    key = row.key
+    raw = None if key is None else params.get(key)
+    if raw is None:
+        return True
+    header = headers.get(NAME_HEADER)
+    try:
+        return header is not None and header.decode("latin-1") == _decode_str(raw) and not header.startswith(_OPEN)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
 
 
 def _check_version(version: bytes | None, meta: Meta | None) -> None:
@@ -243,8 +258,7 @@ def _check_name(header: bytes | None, raw: msgspec.Raw) -> None:
         name = _decode_str(raw)
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise ProtocolError(INVALID_PARAMS, "what Mcp-Name mirrors must be a string") from None
-    # Most headers say the name as it is.
-    if (header.decode("latin-1") != name or header.startswith(_OPEN)) and decode_header(header) != name:
+    if decode_header(header) != name:
         raise mismatch(f"Mcp-Name is {header.decode('latin-1')}, the body says {name}")
 
 

@@ -26,6 +26,8 @@ MAX_BODY: Final = 4 * 1024 * 1024
 PATIENCE: Final = 2.0
 """Seconds that requests in flight have when the server stops."""
 CLOSE: Final = (JSON, (b"connection", b"close"))
+_FEW: Final = 1024
+_LENGTHS: Final = tuple(b"%d" % length for length in range(_FEW))
 SOCKETS: Final = ("/", "/ws")
 
 
@@ -37,7 +39,8 @@ class AsgiOut(Out, kw_only=True):
     watcher: asyncio.Task[None] | None = None
 
     async def respond(self, status: int, body: bytes, headers: Headers = (JSON,)) -> None:
-        headers = [*headers, (b"content-length", b"%d" % len(body))]
+        length = len(body)
+        headers = [*headers, (b"content-length", _LENGTHS[length] if length < _FEW else b"%d" % length)]
         await self.send({"type": "http.response.start", "status": status, "headers": headers})
         await self.send({"type": "http.response.body", "body": body})
 
@@ -121,7 +124,11 @@ class App:
             await _late(out, error)
             return
         finally:
-            out.leave()
+            if out.task is None:
+                # As `leave` does it where nothing has been waited for.
+                out.stage = None
+            else:
+                out.leave()
         body: bytes = message.get("body", b"")
         if message.get("more_body") or len(body) > self._max_body:
             if message.get("more_body"):

@@ -1,4 +1,4 @@
-"""A modern request comes in as an envelope and leaves as a frame: checks, Request, handler, errors.
+"""A modern request comes in as an message and leaves as a frame: checks, Request, handler, errors.
 
 All wires call this one: the HTTP endpoint, stdio and WebSocket.
 """
@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, Final
+from time import monotonic
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
 from rune.errors import INVALID_PARAMS, ProtocolError, RuneError
 from rune.protocol import jsonrpc, modern
-from rune.protocol.jsonrpc import Envelope, Id, error_frame, holds, result_frame
+from rune.protocol.jsonrpc import NO_OBJECT, Id, Opened, error_frame, holds, result_frame
 from rune.protocol.methods import MODERN_METHODS
 from rune.request import ANONYMOUS, Caller, Handler, Request, Result
 from rune.seal import Seal, binding
@@ -26,13 +27,13 @@ LARGE: Final = 16 * 1024
 """Bytes of a result from which on a copy costs more than a detour."""
 _SERVER: Final = modern.SERVER_KEY.encode()
 _MAX_ANSWERS: Final = 256
+_HEAD: Final = b'{"jsonrpc":"2.0","id":'
+_RESULT: Final = b',"result":'
+_CLOSE: Final = ord("}")
 
 
-class Answer(msgspec.Struct):
-    """A frame and the HTTP status it has where there is HTTP."""
-
-    frame: bytes
-    status: int = 200
+Answer: TypeAlias = tuple[bytes, int]
+"""A frame and the HTTP status it has where there is HTTP."""
 
 
 class Dispatcher:
@@ -54,6 +55,7 @@ class Dispatcher:
         self.server_info = server_info
         self._server = b'"%b":%b' % (modern.SERVER_KEY.encode(), jsonrpc.encode(server_info))
         self._tail = b',"_meta":{%b}}' % self._server
+        self._end = self._tail + b"}"
 
     def busy(self, source: Source) -> set[asyncio.Task[Any]]:
         """The requests under way that a source answers, or may be about to."""
@@ -61,7 +63,7 @@ class Dispatcher:
 
     async def answer(
         self,
-        envelope: Envelope,
+        message: Opened,
         reply: Reply,
         guard: Guard,
         headers: Mapping[bytes, bytes] | None = None,
@@ -71,27 +73,35 @@ class Dispatcher:
 
         `headers` are those of an HTTP request, None on other wires.
         """
-        id = envelope.id if envelope.id is not msgspec.UNSET else None
+        id = message.id if message.id is not msgspec.UNSET else None
         try:
-            request = self._read(envelope, reply, headers, caller)
+            request = self._read(message, reply, headers, caller)
         except ProtocolError as error:
-            return Answer(_error(id, error), modern.HTTP_STATUS.get(error.code, 400))
+            return _error(id, error), modern.HTTP_STATUS.get(error.code, 400)
         if request.method == LISTEN:
-            del envelope, headers
+            del message, headers
             return await self._listen(request, reply, guard)
         # A client that goes away cancels what it asked for (2026-07-28, Streamable HTTP).
-        guard.enter(self.timeout, self.running, request, True)
+        if guard.task is None:
+            # As `enter` does it where nothing has been waited for.
+            guard.stage = self.timeout, self.running, request, True
+        else:
+            guard.enter(self.timeout, self.running, request, True)
         try:
             # As `run` does it, but a frame for every call would cost more.
             result = await self.handler(request)
         except BaseException as error:  # noqa: BLE001 - what is not for the client is raised again
             return _failed(id, guard.verdict(error, request.method))
         finally:
-            guard.leave()
+            if guard.task is None:
+                # As `leave` does it where nothing has been waited for.
+                guard.stage = None
+            else:
+                guard.leave()
         try:
             if result.meta == b"":
-                return Answer(self._bare(id, request, result))
-            return Answer(result_frame(id, self._dress(request, result)))
+                return self._bare(id, request, result), 200
+            return result_frame(id, self._dress(request, result)), 200
         except RuneError as error:
             return _failed(id, error)
 
@@ -99,7 +109,7 @@ class Dispatcher:
         """A call that lasts until the client or the server ends it; the server does so with a result."""
         id = request.id
         request.emit = ListenEmit(reply, id)
-        request.headers = None
+        request.headers = request.deadline = None
         guard.enter(None, self._listens, None, True)
         job = run(self.handler, request, guard)
         # As in `Endpoint.post`: what is not needed any more goes before the long wait.
@@ -112,23 +122,25 @@ class Dispatcher:
             if guard.reason != "drain":
                 return _failed(id, error)
         members = modern.SUBSCRIPTION_KEY.encode(), jsonrpc.encode(id), self._server
-        return Answer(result_frame(id, b'{"resultType":"complete","_meta":{"%b":%b,%b}}' % members))
+        return result_frame(id, b'{"resultType":"complete","_meta":{"%b":%b,%b}}' % members), 200
 
-    def _read(self, envelope: Envelope, reply: Reply, headers: Mapping[bytes, bytes] | None, caller: Caller) -> Request:
-        method: str = envelope.method  # type: ignore[assignment]
-        try:
-            params = jsonrpc.read_object(envelope.params)
-        except ProtocolError as error:
-            raise ProtocolError(INVALID_PARAMS, error.message) from None
-        good = modern.good_meta(params)
-        meta = good or modern.read_meta(params)
-        if headers is not None:
-            modern.check_headers(headers, meta, method, params)
-        # What the headers contradict is refused for that reason, whatever else is wrong with it.
-        meta = good or modern.check_meta(meta, method)
-        row = MODERN_METHODS.get(method) or modern.find_method(method)
-        id = envelope.id if envelope.id is not msgspec.UNSET else None
-        request = Request(method, params, id, meta, caller, headers, reply)
+    def _read(self, message: Opened, reply: Reply, headers: Mapping[bytes, bytes] | None, caller: Caller) -> Request:
+        method: str = message.method  # type: ignore[assignment]
+        params, row = message.params, MODERN_METHODS.get(method)
+        if params is None:
+            raise ProtocolError(INVALID_PARAMS, NO_OBJECT)
+        raw = params.get("_meta")
+        meta = None if raw is None else modern.good_meta(raw)
+        if meta is None or row is None or not (headers is None or modern.mirrored_by(headers, row, params)):
+            # What the headers contradict is refused for that reason, whatever else is wrong with it.
+            meta = meta or modern.read_meta(params)
+            if headers is not None:
+                modern.check_headers(headers, meta, method, params)
+            meta = modern.check_meta(meta, method)
+            row = row or modern.find_method(method)
+        id = message.id if message.id is not msgspec.UNSET else None
+        deadline = None if self.timeout is None else monotonic() + self.timeout
+        request = Request(method, params, id, meta, caller, headers, reply, deadline=deadline)
         if row.asks and ("requestState" in params or "inputResponses" in params):
             self._reopen(request)
         return request
@@ -169,13 +181,12 @@ class Dispatcher:
 
     def _bare(self, id: Id, request: Request, result: Result) -> bytes:
         """The frame of a result that is known to have no `_meta`: looked at no more, and a large one copied once."""
-        raw, kept = result.raw, result.memo
-        if kept is not None or result.kind != "complete" or request.method == "tools/list" or not raw.endswith(b"}"):
+        raw = result.raw
+        if result.memo is not None or result.kind != "complete" or request.method == "tools/list" or raw[-1] != _CLOSE:
             return result_frame(id, self._dress(request, result))
-        if len(raw) <= LARGE:
-            return b'{"jsonrpc":"2.0","id":%b,"result":%b%b}' % (jsonrpc.encode(id), raw[:-1], self._tail)
-        head = b'{"jsonrpc":"2.0","id":%b,"result":' % jsonrpc.encode(id)
-        return b"".join((head, memoryview(raw)[:-1], self._tail, b"}"))
+        body = raw[:-1] if len(raw) <= LARGE else memoryview(raw)[:-1]
+        # `%` for bytes costs twice as much.
+        return b"".join((_HEAD, jsonrpc.encode(id), _RESULT, body, self._end))
 
     def _with_server(self, raw: bytes) -> bytes:
         """A result that may have a `_meta` of its own at the top."""
@@ -210,7 +221,7 @@ def _failed(id: Id, error: BaseException) -> Answer | None:
         return None
     if not isinstance(error, RuneError):
         raise error
-    return Answer(_error(id, error), modern.HTTP_STATUS.get(error.code, 200))
+    return _error(id, error), modern.HTTP_STATUS.get(error.code, 200)
 
 
 def _error(id: Id, error: RuneError) -> bytes:

@@ -12,7 +12,7 @@ import msgspec
 from rune.aio import spawn
 from rune.errors import INVALID_REQUEST, ProtocolError
 from rune.protocol import jsonrpc, modern
-from rune.protocol.jsonrpc import Envelope, Id, Malformed, error_frame, holds, note_frame
+from rune.protocol.jsonrpc import Id, Malformed, Opened, error_frame, holds, note_frame
 from rune.protocol.methods import HANDSHAKE, LEGACY
 from rune.request import ANONYMOUS, Caller
 from rune.server.dispatch import LISTEN, Dispatcher
@@ -58,14 +58,14 @@ class Duplex(Reply):
                 self.push(error_frame(jsonrpc.salvage_id(data), INVALID_REQUEST, "too many messages at once"), "")
             return
         try:
-            envelope = jsonrpc.read(data)
+            message = jsonrpc.opened(data)
         except Malformed as error:
             self._malformed(data, error)
             return
-        if holds(data, _VERSION_KEY) and _modern(envelope):
-            self._modern(envelope)
+        if holds(data, _VERSION_KEY) and _modern(message):
+            self._modern(message)
         else:
-            self._legacy(envelope)
+            self._legacy(message)
 
     def _malformed(self, data: bytes, error: Malformed) -> None:
         """No message, or a batch."""
@@ -80,34 +80,34 @@ class Duplex(Reply):
         """A frame was too large to be read."""
         self.push(error_frame(None, INVALID_REQUEST, f"a message is larger than {limit} bytes (server.max_body)"), "")
 
-    def _modern(self, envelope: Envelope) -> None:
-        id = envelope.id if envelope.id is not msgspec.UNSET else None
-        if not envelope.is_request:
-            if envelope.method == "notifications/cancelled":
-                self._cancel(envelope)
+    def _modern(self, message: Opened) -> None:
+        id = message.id if message.id is not msgspec.UNSET else None
+        if not message.is_request:
+            if message.method == "notifications/cancelled":
+                self._cancel(message)
         elif id in self.calls:
             self.push(error_frame(id, INVALID_REQUEST, f"id {id} is already in use"), "")
         elif len(self.calls) >= IN_FLIGHT:
             self.push(error_frame(id, INVALID_REQUEST, f"more than {IN_FLIGHT} requests at the same time"), "")
         else:
             line = self.calls[id] = Line(duplex=self, id=id)
-            self._start(self._answer(envelope, line), line)
+            self._start(self._answer(message, line), line)
 
-    async def _answer(self, envelope: Envelope, line: Line) -> None:
+    async def _answer(self, message: Opened, line: Line) -> None:
         try:
-            answer = await self._dispatcher.answer(envelope, line, line, caller=self.caller)
+            answer = await self._dispatcher.answer(message, line, line, caller=self.caller)
         finally:
             del self.calls[line.id]
         if answer is not None:
-            self._way.write(answer.frame, "")
-            if envelope.method == LISTEN and self._dispatcher.draining:
+            self._way.write(answer[0], "")
+            if message.method == LISTEN and self._dispatcher.draining:
                 # The result ends it for some clients, this for the others (2026-07-28, cancellation and subscriptions).
                 self._way.write(note_frame("notifications/cancelled", jsonrpc.encode({"requestId": line.id})), "")
 
-    def _cancel(self, envelope: Envelope) -> None:
+    def _cancel(self, message: Opened) -> None:
         """notifications/cancelled; an id that is not in flight is ignored."""
         try:
-            raw = jsonrpc.read_object(envelope.params).get("requestId")
+            raw = message.members.get("requestId")
             id = msgspec.json.decode(raw, type=int | str) if raw is not None else None
         except (ProtocolError, msgspec.DecodeError):
             return
@@ -115,40 +115,40 @@ class Duplex(Reply):
         if guard is not None:
             guard.stop("gone")
         elif self.session is not None:
-            self.session.notify(envelope)
+            self.session.notify(message)
 
-    def _legacy(self, envelope: Envelope) -> None:
+    def _legacy(self, message: Opened) -> None:
         if self.session is None:
             self.session = Session(self._dispatcher, self.caller, self)
-        if envelope.method == HANDSHAKE and envelope.is_request:
+        if message.method == HANDSHAKE and message.is_request:
             self._shaking = True
-            self._start(self._shake(self.session, envelope))
-        elif envelope.is_request:
+            self._start(self._shake(self.session, message))
+        elif message.is_request:
             if len(self.session.calls) >= IN_FLIGHT:
-                self.push(error_frame(_id(envelope), INVALID_REQUEST, f"more than {IN_FLIGHT} requests at once"), "")
+                self.push(error_frame(_id(message), INVALID_REQUEST, f"more than {IN_FLIGHT} requests at once"), "")
                 return
             guard = Guard()
-            self._start(self._answer_legacy(self.session, envelope, guard), guard)
-        elif envelope.is_notification:
-            if envelope.method == "notifications/cancelled":
-                self._cancel(envelope)
+            self._start(self._answer_legacy(self.session, message, guard), guard)
+        elif message.is_notification:
+            if message.method == "notifications/cancelled":
+                self._cancel(message)
             elif self.session.revision:
                 # The only other notification that matters says that the client is ready for ours.
                 self.session.listening()
         else:
-            self.session.respond(envelope)
+            self.session.respond(message)
 
-    async def _shake(self, session: Session, envelope: Envelope) -> None:
+    async def _shake(self, session: Session, message: Opened) -> None:
         """The handshake: what the client has sent right behind it waits until it is done."""
         try:
-            await self._answer_legacy(session, envelope, Guard())
+            await self._answer_legacy(session, message, Guard())
         finally:
             self._shaking = False
             while self._waiting and not self._shaking:
                 self.feed(self._waiting.popleft())
 
-    async def _answer_legacy(self, session: Session, envelope: Envelope, guard: Guard) -> None:
-        frame = await session.answer(envelope, self, guard)
+    async def _answer_legacy(self, session: Session, message: Opened, guard: Guard) -> None:
+        frame = await session.answer(message, self, guard)
         if frame is not None:
             self._way.write(frame, "")
 
@@ -211,15 +211,16 @@ class Line(Reply, Guard, kw_only=True):
         await self.duplex.room()
 
 
-def _id(envelope: Envelope) -> Id:
-    return envelope.id if envelope.id is not msgspec.UNSET else None
+def _id(message: Opened) -> Id:
+    return message.id if message.id is not msgspec.UNSET else None
 
 
-def _modern(envelope: Envelope) -> bool:
+def _modern(message: Opened) -> bool:
     """Whether the message itself carries the modern `_meta`."""
     try:
-        params = jsonrpc.read_object(envelope.params)
-        meta = modern.good_meta(params) or modern.read_meta(params)
+        params = message.members
+        raw = params.get("_meta")
+        meta = None if raw is None else modern.good_meta(raw) or modern.read_meta(params)
     except ProtocolError:
         return True
     return meta is not None and meta.version is not None and meta.version not in LEGACY

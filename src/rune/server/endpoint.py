@@ -7,14 +7,16 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final
 from weakref import WeakSet
 
+from msgspec import UNSET
+
 from rune.auth.guard import Gate
 from rune.errors import INVALID_REQUEST, ProtocolError
 from rune.protocol import jsonrpc, modern
-from rune.protocol.jsonrpc import Envelope, error_frame
+from rune.protocol.jsonrpc import Opened, error_frame
 from rune.protocol.methods import MODERN
 from rune.request import ANONYMOUS, Caller
 from rune.server.dispatch import LISTEN, Dispatcher
-from rune.server.exchange import JSON, Out, SseWriter, StreamReply, prefers_sse
+from rune.server.exchange import JSON, USUAL, Out, SseWriter, prefers_sse
 from rune.server.legacy.http import LegacyHttp
 
 _MODERN: Final = MODERN.encode()
@@ -50,24 +52,37 @@ class Endpoint:
         # Asked twice only when it is refused: a frame for every call would cost more.
         if self.gate.refuse(headers) is not None and await self.refused(headers, out):
             return
-        content_type = headers.get(b"content-type", b"")
-        if content_type != _CONTENT_TYPE and content_type.split(b";")[0].strip().lower() != _CONTENT_TYPE:
+        if headers.get(b"content-type") != _CONTENT_TYPE and not _is_json(headers):
             await out.respond(415, error_frame(None, INVALID_REQUEST, "content-type must be application/json"))
             return
         try:
-            envelope = jsonrpc.read(body)
+            message = jsonrpc.opened(body)
         except jsonrpc.Malformed as error:
             await self._malformed(error, headers, body, out, caller)
             return
-        if headers.get(modern.VERSION_HEADER) != _MODERN and not _is_modern(headers, envelope):
-            await self.legacy.post(envelope, headers, out, caller)
-        elif envelope.is_request:
-            reply = StreamReply(out, prefers_sse(headers), self._keep if envelope.method == LISTEN else None)
-            job = self.dispatcher.answer(envelope, reply, out, headers, caller)
+        if headers.get(modern.VERSION_HEADER) != _MODERN and not _is_modern(headers, message):
+            await self.legacy.post(message, headers, out, caller)
+        elif message.id is UNSET or message.method is UNSET:
+            await self._unasked(message, out)
+        else:
+            if headers.get(b"accept") != USUAL:
+                out.stream = prefers_sse(headers)
+            if message.method == LISTEN:
+                out.keep = self._keep
+            job = self.dispatcher.answer(message, out, out, headers, caller)
             # A listen lasts for hours, and there may be thousands: nothing is held that nobody reads.
-            del headers, body, envelope
-            await reply.finish(await job)
-        elif envelope.is_notification:
+            del headers, body, message
+            answer = await job
+            if answer is None or out.stream or out.writer is not None:
+                await out.finish(answer)
+            else:
+                # As `finish` does it, but a frame for every call would cost more.
+                frame, status = answer
+                await out.respond(status, frame)
+
+    async def _unasked(self, message: Opened, out: Out) -> None:
+        """What is no request."""
+        if message.is_notification:
             await out.respond(202, b"", ())
         else:
             await out.respond(400, error_frame(None, INVALID_REQUEST, "a client sends no responses in this revision"))
@@ -139,7 +154,8 @@ class ProfileEndpoint(Endpoint):
 
 def once(headers: list[tuple[bytes, bytes]]) -> dict[bytes, bytes] | None:
     """The headers by name; None when one that decides something is there twice."""
-    named = dict(headers)
+    # Cheaper than `dict(headers)`, which looks at each pair as at any sequence.
+    named = {name: value for name, value in headers}  # noqa: C416
     if len(named) != len(headers):
         seen: set[bytes] = set()
         for name, _ in headers:
@@ -154,12 +170,16 @@ def method_not_allowed() -> tuple[tuple[bytes, bytes], ...]:
     return JSON, (b"allow", b"POST, GET, DELETE")
 
 
-def _is_modern(headers: Mapping[bytes, bytes], envelope: Envelope) -> bool:
+def _is_json(headers: Mapping[bytes, bytes]) -> bool:
+    return headers.get(b"content-type", b"").split(b";")[0].strip().lower() == _CONTENT_TYPE
+
+
+def _is_modern(headers: Mapping[bytes, bytes], message: Opened) -> bool:
     header = headers.get(modern.VERSION_HEADER)
     meta = None
-    if jsonrpc.holds(bytes(envelope.params), b"protocolVersion"):
+    if message.params is not None and "_meta" in message.params:
         try:
-            meta = modern.read_meta(jsonrpc.read_object(envelope.params))
+            meta = modern.read_meta(message.params)
         except ProtocolError:
             meta = None
     return modern.is_modern(meta, None if header is None else header.decode("latin-1").strip())

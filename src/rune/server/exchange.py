@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Mapping
-from typing import Any, Final, TypeAlias
-
-import msgspec
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, TypeAlias
 
 from rune.server.dispatch import Answer
 from rune.server.reply import Reply
@@ -22,7 +20,8 @@ SSE: Final = (
     (b"cache-control", b"no-cache, no-transform"),
     (b"x-accel-buffering", b"no"),
 )
-_USUAL: Final = b"application/json, text/event-stream"
+USUAL: Final = b"application/json, text/event-stream"
+"""What most clients accept."""
 ROOM: Final = 16
 """Events that may wait before a producer of chunks is held back."""
 BODY_TIMEOUT: Final = 30.0
@@ -42,14 +41,22 @@ def too_large(limit: int) -> str:
 def prefers_sse(headers: Mapping[bytes, bytes]) -> bool:
     """Whether a client names the event stream before JSON, as one does that wants to be able to resume."""
     accept = headers.get(b"accept", b"")
-    if accept == _USUAL:
+    if accept == USUAL:
         return False
     stream, json = accept.find(b"text/event-stream"), accept.find(b"application/json")
     return stream >= 0 and (json < 0 or stream < json)
 
 
-class Out(Guard, kw_only=True):
-    """What a carrier of HTTP offers to one exchange, and what can end it."""
+class Out(Reply, Guard, kw_only=True):
+    """What a carrier of HTTP offers to one exchange, and what can end it.
+
+    It is the reply of a modern POST, too: silent until something is emitted, which turns the response into SSE.
+    `stream` says that the client wants that anyway, `keep` is told of the stream.
+    """
+
+    stream: bool = False
+    keep: Callable[[SseWriter], None] | None = None
+    writer: SseWriter | None = None
 
     async def respond(self, status: int, body: bytes, headers: Headers = (JSON,)) -> None:
         """A whole response; content-length is added."""
@@ -70,6 +77,31 @@ class Out(Guard, kw_only=True):
     async def gone(self) -> None:
         """Returns when the client has closed the connection, or the exchange is over."""
         raise NotImplementedError
+
+    def push(self, frame: bytes, topic: str) -> None:
+        if self.writer is None:
+            self.writer = SseWriter(self)
+            if self.keep is not None:
+                self.keep(self.writer)
+        self.writer.send(sse.encode(frame), topic)
+
+    async def room(self) -> None:
+        if self.writer is not None:
+            await self.writer.room()
+
+    async def finish(self, answer: Answer | None) -> None:
+        """The answer, as JSON or as the last event; None when it was cancelled."""
+        if answer is None:
+            if self.writer is not None:
+                await self.writer.abandon()
+            return
+        frame, status = answer
+        if self.writer is None and not (self.stream and status == 200):
+            await self.respond(status, frame)
+        else:
+            self.push(frame, "")
+            if self.writer is not None:
+                await self.writer.end()
 
 
 class SseWriter:
@@ -143,38 +175,3 @@ class SseWriter:
         if self._pump is not None and not self._pump.done():
             self._pump.cancel()
             await asyncio.wait([self._pump])
-
-
-class StreamReply(Reply, msgspec.Struct, eq=False):
-    """The reply of one modern POST: silent until something is emitted, which turns the response into SSE."""
-
-    out: Out
-    stream: bool = False
-    keep: Callable[[SseWriter], None] | None = None
-    writer: SseWriter | None = None
-
-    def push(self, frame: bytes, topic: str) -> None:
-        if self.writer is None:
-            self.writer = SseWriter(self.out)
-            if self.keep is not None:
-                self.keep(self.writer)
-        self.writer.send(sse.encode(frame), topic)
-
-    async def room(self) -> None:
-        if self.writer is not None:
-            await self.writer.room()
-
-    def finish(self, answer: Answer | None) -> Coroutine[Any, Any, None]:
-        """The answer, as JSON or as the last event; None when it was cancelled."""
-        if answer is not None and self.writer is None and not (self.stream and answer.status == 200):
-            return self.out.respond(answer.status, answer.frame)
-        return self._end(answer)
-
-    async def _end(self, answer: Answer | None) -> None:
-        if answer is None:
-            if self.writer is not None:
-                await self.writer.abandon()
-        else:
-            self.push(answer.frame, "")
-            if self.writer is not None:
-                await self.writer.end()

@@ -240,7 +240,8 @@ _encode_str: Final = msgspec.json.Encoder().encode
 
 def text_result(text: str) -> Result:
     """A result of one text."""
-    return Result(b"%b%b}]}" % (_TEXT, _encode_str(text)), meta=b"")
+    # `%` for bytes costs twice as much.
+    return Result(b"".join((_TEXT, _encode_str(text), b"}]}")), meta=b"")
 
 
 def error_result(message: str) -> Result:

@@ -146,6 +146,11 @@ class Server:
             NotFound: there is no such tool, prompt or resource.
             ProtocolError: for anything else that is wrong with the request.
         """
+        target = request.target
+        if target is not None and request.method == "tools/call":
+            tool = self._tools.get(target.name)
+            if tool is not None:
+                return tool.call(request)
         method = self._methods.get(request.method)
         if method is None:
             raise ProtocolError(METHOD_NOT_FOUND, f"unknown method {request.method}")

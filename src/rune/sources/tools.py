@@ -62,8 +62,8 @@ class Tool:
     """A tool, compiled. `call` answers a tools/call."""
 
     __slots__ = (
-        "_awaits", "_check", "_decode", "_function", "_series", "arguments", "call", "item", "name", "options",
-        "output", "routine",
+        "_awaits", "_check", "_function", "_load", "_series", "_values", "arguments", "call", "item", "name",
+        "options", "output", "routine",
     )  # fmt: skip
 
     def __init__(self, name: str, routine: Routine, options: ToolOptions) -> None:
@@ -83,7 +83,7 @@ class Tool:
         self.output, self._check = _output(routine, options)
         self.item = Item(name, hints.encode(self._definition()))
         self._series = is_series(routine.signature.returns)
-        self._decode = self.arguments.decode
+        self._load, self._values = self.arguments.load, self.arguments.values
         self._function = routine.function
         self._awaits = routine.kind == "coroutine"
         # What a plain function returns may have to be awaited or iterated, if it does not say what it is.
@@ -114,7 +114,7 @@ class Tool:
     async def _call_simple(self, request: Request) -> Result:
         """The way of most calls: a function of plain arguments on the loop, with nothing around it."""
         try:
-            values = self._decode(request.params.get("arguments", _NO_ARGUMENTS))
+            values = self._values(self._load(request.params.get("arguments", _NO_ARGUMENTS)))
         except Exception as error:  # noqa: BLE001 - types of the user may raise anything
             return await self._refuse(request, error)
         try:
@@ -133,7 +133,7 @@ class Tool:
         if options.task == "required" and not tasks:
             raise missing_capability({"extensions": {TASKS: {}}})
         try:
-            values = self._decode(request.params.get("arguments", _NO_ARGUMENTS))
+            values = self._values(self._load(request.params.get("arguments", _NO_ARGUMENTS)))
         except Exception as error:  # noqa: BLE001 - types of the user may raise anything
             return await self._refuse(request, error)
         body = partial(self._run, request, values)

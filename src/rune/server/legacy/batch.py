@@ -32,12 +32,12 @@ async def _answer(session: Session, members: list[bytes], reply: Reply) -> bytes
 
 async def _member(session: Session, data: bytes, reply: Reply) -> bytes | None:
     try:
-        envelope = jsonrpc.read(data)
+        message = jsonrpc.opened(data)
     except jsonrpc.Malformed as error:
         return error_frame(error.id, error.code, error.message)
-    if envelope.is_request:
+    if message.is_request:
         guard = Guard()
         guard.suspended()
-        return await session.answer(envelope, reply, guard)
-    session.hear(envelope)
+        return await session.answer(message, reply, guard)
+    session.hear(message)
     return None

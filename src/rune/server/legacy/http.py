@@ -9,7 +9,7 @@ from typing import Final
 
 from rune.errors import INVALID_REQUEST, ProtocolError
 from rune.protocol import modern
-from rune.protocol.jsonrpc import Envelope, error_frame, read_object
+from rune.protocol.jsonrpc import Opened, error_frame
 from rune.protocol.methods import NEWEST_LEGACY
 from rune.request import Caller
 from rune.server.dispatch import Dispatcher
@@ -144,30 +144,30 @@ class LegacyHttp:
     def __len__(self) -> int:
         return len(self._sessions)
 
-    async def post(self, envelope: Envelope, headers: Mapping[bytes, bytes], out: Out, caller: Caller) -> None:
+    async def post(self, message: Opened, headers: Mapping[bytes, bytes], out: Out, caller: Caller) -> None:
         """Answer one message of a legacy client."""
-        if envelope.method == "initialize" and envelope.is_request and SESSION not in headers:
-            await self._open(envelope, out, caller)
+        if message.method == "initialize" and message.is_request and SESSION not in headers:
+            await self._open(message, out, caller)
             return
-        owner = await self._find(headers, out, caller, envelope)
+        owner = await self._find(headers, out, caller, message)
         if owner is None:
             return
-        if not envelope.is_request:
-            owner.session.hear(envelope)
+        if not message.is_request:
+            owner.session.hear(message)
             await out.respond(202, b"", ())
             return
         reply = HttpReply(owner, out)
         if prefers_sse(headers):
             reply.open()
-        await reply.finish(await owner.session.answer(envelope, reply, out))
+        await reply.finish(await owner.session.answer(message, reply, out))
 
-    async def _open(self, envelope: Envelope, out: Out, caller: Caller) -> None:
+    async def _open(self, message: Opened, out: Out, caller: Caller) -> None:
         if len(self._sessions) >= self._max and not self._make_room():
             text = f"{self._max} sessions are in use (server.max_sessions)"
             await out.respond(503, error_frame(None, INVALID_REQUEST, text), (JSON, (b"retry-after", b"5")))
             return
         owner = HttpSession(self._dispatcher, caller)
-        frame = await owner.session.answer(envelope, HttpReply(owner, out), out)
+        frame = await owner.session.answer(message, HttpReply(owner, out), out)
         assert frame is not None, "initialize cannot be cancelled"
         if not owner.session.revision:
             # A handshake that failed leaves nothing behind, least of all an id.
@@ -181,32 +181,32 @@ class LegacyHttp:
         await out.respond(200, frame, (JSON, (SESSION, id.encode())))
 
     async def _find(
-        self, headers: Mapping[bytes, bytes], out: Out, caller: Caller, envelope: Envelope | None = None
+        self, headers: Mapping[bytes, bytes], out: Out, caller: Caller, message: Opened | None = None
     ) -> HttpSession | None:
         """The session that the header names, when it is this caller's."""
         name = headers.get(SESSION, b"").decode("latin-1")
         owner = self._sessions.get(name)
         if owner is None or owner.session.caller.subject != caller.subject:
-            await self._lost(headers, envelope, out)
+            await self._lost(headers, message, out)
             return None
         self._sessions.move_to_end(name)
         self._touch(owner)
         return owner
 
-    async def _lost(self, headers: Mapping[bytes, bytes], envelope: Envelope | None, out: Out) -> None:
+    async def _lost(self, headers: Mapping[bytes, bytes], message: Opened | None, out: Out) -> None:
         """A request without a session that is this caller's."""
-        id = envelope.id if envelope is not None and isinstance(envelope.id, (int, str)) else None
+        id = message.id if message is not None and isinstance(message.id, (int, str)) else None
         if SESSION in headers:
             ended = self._dispatcher.seal.made("session", headers[SESSION].decode("latin-1"))
             text = "the session has ended" if ended else "no such session"
             await out.respond(404, error_frame(id, INVALID_REQUEST, f"{text}: send initialize again"))
             return
         try:
-            if envelope is not None and envelope.is_request:
+            if message is not None and message.is_request:
                 # A modern `_meta` with a legacy version in it gets the answer that says so.
-                params = read_object(envelope.params)
+                params = message.members
                 if modern.VERSION_KEY.encode() in bytes(params.get("_meta", b"")):
-                    modern.check_meta(modern.read_meta(params), str(envelope.method))
+                    modern.check_meta(modern.read_meta(params), str(message.method))
         except ProtocolError as error:
             await out.respond(400, error_frame(id, error.code, error.message, error.data))
             return

@@ -25,7 +25,7 @@ from rune.errors import (
     TimedOut,
 )
 from rune.protocol import jsonrpc
-from rune.protocol.jsonrpc import Envelope, Id, error_frame, note_frame, request_frame, result_frame
+from rune.protocol.jsonrpc import Id, Opened, error_frame, note_frame, request_frame, result_frame
 from rune.protocol.legacy import negotiate, questions, results
 from rune.protocol.methods import LOG_LEVELS, METHODS, MODERN, TASKS
 from rune.protocol.modern import (
@@ -139,18 +139,18 @@ class Session:
         self._base = NO_META
         self._level = "info"
         self._count = 0
-        self._questions: dict[Id, asyncio.Future[Envelope]] = {}
+        self._questions: dict[Id, asyncio.Future[Opened]] = {}
         self._listens: dict[str, asyncio.Task[None]] = {}
 
-    async def answer(self, envelope: Envelope, reply: Reply, guard: Guard) -> bytes | None:
+    async def answer(self, message: Opened, reply: Reply, guard: Guard) -> bytes | None:
         """Answer a request of this client; None when it was cancelled and nothing may be sent."""
-        id = envelope.id if envelope.id is not msgspec.UNSET else None
-        method = str(envelope.method)
+        id = message.id if message.id is not msgspec.UNSET else None
+        method = str(message.method)
         if id in self.calls:
             return error_frame(id, INVALID_REQUEST, f"id {id} is already in use")
         call = self.calls[id] = Call(reply, guard)
         try:
-            params = jsonrpc.read_object(envelope.params)
+            params = message.members
             return result_frame(id, await self._answer(method, params, id, call))
         except asyncio.CancelledError:
             if not call.cancelled:
@@ -247,7 +247,7 @@ class Session:
     ) -> dict[str, msgspec.Raw]:
         """Send questions on the stream of the call they belong to and wait for all answers."""
         loop = asyncio.get_running_loop()
-        waiting: dict[str, tuple[str, Id, asyncio.Future[Envelope]]] = {}
+        waiting: dict[str, tuple[str, Id, asyncio.Future[Opened]]] = {}
         try:
             for key, question in wanted.items():
                 self._count += 1
@@ -273,24 +273,24 @@ class Session:
                 if not future.done() or future.cancelled():
                     call.reply.push(note_frame("notifications/cancelled", jsonrpc.encode({"requestId": number})), "")
 
-    def respond(self, envelope: Envelope) -> None:
+    def respond(self, message: Opened) -> None:
         """An answer of the client to one of our questions; one that nobody waits for is dropped."""
-        future = self._questions.get(envelope.id if envelope.id is not msgspec.UNSET else None)
+        future = self._questions.get(message.id if message.id is not msgspec.UNSET else None)
         if future is not None and not future.done():
-            future.set_result(envelope)
+            future.set_result(message)
 
-    def hear(self, envelope: Envelope) -> None:
+    def hear(self, message: Opened) -> None:
         """Take what is no request."""
-        if envelope.is_notification:
-            self.notify(envelope)
+        if message.is_notification:
+            self.notify(message)
         else:
-            self.respond(envelope)
+            self.respond(message)
 
-    def notify(self, envelope: Envelope) -> None:
+    def notify(self, message: Opened) -> None:
         """A notification of the client."""
-        if envelope.method == "notifications/cancelled":
+        if message.method == "notifications/cancelled":
             try:
-                id = _decode(jsonrpc.read_object(envelope.params).get("requestId", msgspec.Raw(b"null")))
+                id = _decode(message.members.get("requestId", msgspec.Raw(b"null")))
             except (ProtocolError, msgspec.DecodeError):
                 return
             call = self.calls.get(id) if isinstance(id, (str, int)) else None
@@ -389,12 +389,12 @@ def _shared_meta(capabilities: bytes, client: bytes, level: str) -> Meta:
     return Meta(version=MODERN, capabilities=msgspec.Raw(capabilities), client=msgspec.Raw(client), log_level=level)
 
 
-def _read_answer(method: str, envelope: Envelope) -> msgspec.Raw:
+def _read_answer(method: str, message: Opened) -> msgspec.Raw:
     """A client's result in the modern shape. A refused elicitation is a `cancel`; other errors end the call."""
-    if bytes(envelope.error):
+    if bytes(message.error):
         if method == "elicitation/create":
             return msgspec.Raw(b'{"action":"cancel"}')
-        error = _decode(envelope.error)
-        message = error.get("message") if isinstance(error, dict) else None
-        raise ProtocolError(INVALID_PARAMS, f"{method}: the client refused: {message}")
-    return msgspec.Raw(jsonrpc.encode(questions.upgrade_answer(method, _decode(envelope.result))))
+        error = _decode(message.error)
+        why = error.get("message") if isinstance(error, dict) else None
+        raise ProtocolError(INVALID_PARAMS, f"{method}: the client refused: {why}")
+    return msgspec.Raw(jsonrpc.encode(questions.upgrade_answer(method, _decode(message.result))))
