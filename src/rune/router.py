@@ -56,6 +56,8 @@ class Router:
         self._locked: dict[str, NeedsAuth] = {}
         self._private = False
         self._varies: set[str] = set()
+        self._alike = True
+        """All see the same, as far as is known."""
         self._changes = 0
 
     def changed(self, source: Source, note: Note | None = None) -> None:
@@ -77,8 +79,7 @@ class Router:
 
     def fresh(self, request: Request) -> View | None:
         """The view of this caller where it is still good, without waiting."""
-        plain = not self._varies or (not request.older and "all" not in self._varies)
-        view = self._views.get((request.caller.subject if self._private else "") if plain else self._key(request))
+        view = self._views.get("" if self._alike else self._key(request))
         return view if view is not None and monotonic() < view.expires else None
 
     def known(self, request: Request) -> View | None:
@@ -136,6 +137,7 @@ class Router:
         catalogs = await asyncio.gather(*look.answers)
         self._private = self._private or any(catalog and catalog.scope == "private" for catalog in catalogs)
         self._varies |= {catalog.varies for catalog in catalogs if catalog and catalog.varies != "no"}
+        self._alike = not self._private and not self._varies
         key = self._key(request)
         view = self._views.get(key)
         if view is None or not view.shows(catalogs):

@@ -32,16 +32,16 @@ class Gate:
         self._origins = frozenset(origin.lower().rstrip("/") for origin in origins)
         self._numeric = numeric
         # Raw header values that have passed: the usual request costs one look-up.
-        self._good_hosts: set[bytes] = set()
-        self._good_origins: set[bytes] = set()
+        self.good_hosts: set[bytes | None] = set()
+        self._good_origins: set[bytes | None] = set()
 
     def refuse(self, headers: Mapping[bytes, bytes]) -> str | None:
         """Why a request is refused (answer it with 403), None when it is welcome."""
         host = headers.get(b"host")
-        if host not in self._good_hosts:
+        if host not in self.good_hosts:
             if host is None or not (self._host(host.decode("latin-1")) or (self._numeric and _numeric(host))):
                 return "this Host is not served here; set server.allowed_hosts to allow it"
-            _keep(self._good_hosts, host)
+            _keep(self.good_hosts, host)
         origin = headers.get(b"origin")
         if origin is not None and origin not in self._good_origins:
             if not self._origin(origin.decode("latin-1")):
@@ -84,7 +84,7 @@ def _numeric(host: bytes) -> bool:
     return True
 
 
-def _keep(good: set[bytes], value: bytes) -> None:
+def _keep(good: set[bytes | None], value: bytes) -> None:
     if len(good) >= _REMEMBER:
         good.clear()
     good.add(value)

@@ -48,7 +48,7 @@ class Envelope(Message):
     params: msgspec.Raw = NOTHING
 
 
-class Opened(Message):
+class Opened(Message, gc=False):
     """A message with the members of its `params`, each still encoded; None when they are no object."""
 
     params: dict[str, msgspec.Raw] | None = {}

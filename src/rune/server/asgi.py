@@ -118,8 +118,10 @@ class App:
             return
         try:
             message = await out.receive()
-            if message.get("more_body"):
+            more = message.get("more_body")
+            if more:
                 message = await _rest(message, out, self._limit(headers))
+                more = message.get("more_body")
         except asyncio.CancelledError as error:
             await _late(out, error)
             return
@@ -130,8 +132,8 @@ class App:
             else:
                 out.leave()
         body: bytes = message.get("body", b"")
-        if message.get("more_body") or len(body) > self._max_body:
-            if message.get("more_body"):
+        if more or len(body) > self._max_body:
+            if more:
                 await self._discard(out)
             await out.respond(413, error_frame(None, INVALID_REQUEST, too_large(self._max_body)), CLOSE)
         elif message["type"] == "http.request":

@@ -73,7 +73,7 @@ class Dispatcher:
 
         `headers` are those of an HTTP request, None on other wires.
         """
-        id = message.id if message.id is not msgspec.UNSET else None
+        id: Id = message.id  # type: ignore[assignment]  # it is a request
         try:
             request = self._read(message, reply, headers, caller)
         except ProtocolError as error:
@@ -138,8 +138,9 @@ class Dispatcher:
                 modern.check_headers(headers, meta, method, params)
             meta = modern.check_meta(meta, method)
             row = row or modern.find_method(method)
-        id = message.id if message.id is not msgspec.UNSET else None
-        deadline = None if self.timeout is None else monotonic() + self.timeout
+        id: Id = message.id  # type: ignore[assignment]
+        timeout = self.timeout
+        deadline = None if timeout is None else monotonic() + timeout
         request = Request(method, params, id, meta, caller, headers, reply, deadline=deadline)
         if row.asks and ("requestState" in params or "inputResponses" in params):
             self._reopen(request)

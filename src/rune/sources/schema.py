@@ -161,7 +161,7 @@ class Arguments:
         names = {f"a{number}": each.name for number, each in enumerate(signature.parameters)}
         try:
             self._struct = msgspec.defstruct(
-                "Arguments", fields, forbid_unknown_fields=True, kw_only=True, rename=names
+                "Arguments", fields, forbid_unknown_fields=True, kw_only=True, gc=False, rename=names
             )
             load = hints.decoder(self._struct)
         except (TypeError, ValueError) as error:
