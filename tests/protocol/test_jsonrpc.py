@@ -53,12 +53,14 @@ def both_ways(data: bytes) -> None:
     try:
         members = jsonrpc.read_object(envelope.params)
     except Malformed as error:
-        assert message.params is None
-        with pytest.raises(Malformed) as caught:
-            _ = message.members
-        assert (caught.value.code, str(caught.value)) == (error.code, str(error))
+        refusal = (error.code, str(error))
     else:
         assert message.members == members
+        return
+    assert message.params is None
+    with pytest.raises(Malformed) as caught:
+        _ = message.members
+    assert (caught.value.code, str(caught.value)) == refusal
 
 
 @given(st.binary())
