@@ -31,7 +31,7 @@ LOOK: Final = 1.0
 """Seconds between two looks at the files."""
 SETTLE: Final = 0.2
 """Seconds that the files must have been left alone: whoever writes them may not be done."""
-FIXED: Final = ("host", "port", "store", "max_body", "keep_alive", "max_sessions", "session_idle")
+FIXED: Final = ("host", "port", "store", "max_body", "keep_alive", "max_sessions", "session_idle", "audit")
 """Keys of `[server]` that hold until the process ends."""
 
 
