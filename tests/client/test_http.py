@@ -430,6 +430,31 @@ async def test_an_answer_without_end_is_cut(kind):
             await bounded(peer.handle(call()))
 
 
+async def test_events_that_wait_for_their_rest_are_bounded_together():
+    """Each of them is small enough."""
+    go_on = asyncio.Event()
+
+    async def serve(site, request, message):
+        if message["params"]["name"] == "small":
+            return result(message, {"resultType": "complete", "content": []})
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(b"data: " + b"x" * 60_000)
+        await go_on.wait()
+        return response
+
+    async with serving(modern(serve)) as site, reach(site, Limits(held=200_000)) as peer:
+        calls = [asyncio.create_task(peer.handle(call())) for _ in range(4)]
+        done, _ = await bounded(asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED))
+        assert len(done) == 1
+        with pytest.raises(Unavailable, match="hold more than 200000 bytes together"):
+            done.pop().result()
+        assert (await bounded(peer.handle(call("small")))).kind == "complete"
+        go_on.set()
+        await bounded(asyncio.wait(calls))
+        assert peer._wire._outlet.room._used == 0
+
+
 async def test_a_large_result_passes():
     text = "x" * (5 << 20)
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from rune.errors import Unavailable
 from rune.net.http1 import HIGH_WATER, MAX_HEAD, MAX_HEADS, TOGETHER
-from rune.net.policy import Limits
+from rune.net.policy import Limits, Room
 from rune.net.response import Cut
 from tests.net.wires import Pipe, Wire, answer, raw, read
 
@@ -283,6 +283,38 @@ async def test_chunks_without_end_are_cut_at_the_limit():
     with pytest.raises(Unavailable, match="web: the answer is longer than 1000 bytes"):
         await future
     assert wire.pipe.aborted
+
+
+@pytest.mark.parametrize("end", ["complete", "lost", "dropped"])
+async def test_answers_that_wait_for_their_rest_are_bounded_together(end):
+    room = Room("web", 1000)
+
+    def wire():
+        made = Wire()
+        made.connection.room = room
+        return made
+
+    first, second = wire(), wire()
+    mine, theirs = first.ask(), second.ask()
+    first.feed([OK + b"Content-Length: 900\r\n\r\n", b"x" * 600])
+    second.feed([CHUNKS, b"12c\r\n" + b"y" * 300 + b"\r\n"])
+    second.feed([b"12c\r\n" + b"y" * 300 + b"\r\n"])
+    with pytest.raises(Unavailable, match="web: its unfinished answers hold more than 1000 bytes together"):
+        await theirs
+    assert second.pipe.aborted and not mine.done()
+    if end == "complete":
+        first.feed([b"x" * 300])
+        assert (await read(mine))[1] == b"x" * 900
+    elif end == "lost":
+        first.end()
+        with pytest.raises(Cut):
+            await mine
+    else:
+        first.connection.drop()
+    third = wire()
+    again = third.ask()
+    third.feed([OK + b"Content-Length: 1001\r\n\r\n", b"x" * 1000, b"x"])
+    assert len((await read(again))[1]) == 1001, "there is all the room again"
 
 
 @pytest.mark.parametrize("more", [b"x", b"\r\n", b"HTTP/1.1 200 OK\r\n", answer(b"poison")])

@@ -226,10 +226,12 @@ class Http:
 
     async def _events(self, response: Response, call: Call | None, resume: Resume) -> Envelope | None:
         """Read a stream until the response comes; None when it ends before."""
-        parser = Parser(max_event=self._outlet.limits.event)
+        parser, held = Parser(max_event=self._outlet.limits.event), 0
         try:
             while data := await response.some():
                 events = parser.feed(data)
+                self._outlet.room.change(held, parser.held)
+                held = parser.held
                 resume.note(parser)
                 for event in events:
                     envelope = self._event(event, call)
@@ -245,6 +247,8 @@ class Http:
             raise Lost(str(error)) from None
         except RuneError as error:
             raise Lost(f"{self.name}: {error}") from None
+        finally:
+            self._outlet.room.change(held, 0)
         return None
 
     async def _breathe(self, amount: float, deadline: float | None) -> None:

@@ -14,7 +14,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from rune.aio import NEVER
 from rune.errors import RuneError, Unavailable
-from rune.net.policy import Limits
+from rune.net.policy import Limits, Room
 from rune.net.response import READ, Cut, Response
 
 HIGH_WATER: Final = 256 * 1024
@@ -42,9 +42,10 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_answered", "_bound", "_complete", "_fault", "_fed", "_fields", "_future", "_heads", "_interim", "_keep",
-        "_key", "_left", "_limits", "_loop", "_on_free", "_on_lost", "_parser", "_paused", "_quiet", "_response",
-        "_transport", "_until_close", "busy", "deadline", "idle_since", "lifetime", "lost", "name", "used",
+        "_answered", "_bound", "_complete", "_counted", "_fault", "_fed", "_fields", "_future", "_heads", "_interim",
+        "_keep", "_key", "_left", "_limits", "_loop", "_on_free", "_on_lost", "_parser", "_paused", "_quiet",
+        "_response", "_transport", "_until_close", "busy", "deadline", "idle_since", "lifetime", "lost", "name", "room",
+        "used",
     )  # fmt: skip
 
     def __init__(
@@ -68,11 +69,12 @@ class Connection(asyncio.Protocol):
         self._response: Response | None = None
         self._fault: RuneError | None = None
         self._fields: Fields = []
-        self._quiet = self._left = self._bound = 0
+        self._quiet = self._left = self._bound = self._counted = 0
         self._answered = self._fed = self._interim = self._complete = self._keep = False
         self._until_close = self._paused = False
         self.busy = False
         self.deadline = NEVER
+        self.room = Room(name, limits.held)
         self.lost = False
         self.used = False
         self.idle_since = 0.0
@@ -141,6 +143,9 @@ class Connection(asyncio.Protocol):
         """The exchange is over: who waits for its answer, and the answer. Nothing of them is kept."""
         future, response = self._future, self._response
         self._future = self._response = None
+        if self._counted:
+            self.room.change(self._counted, 0)
+            self._counted = 0
         self.busy = False
         self.deadline = NEVER
         return future, response
@@ -249,6 +254,13 @@ class Connection(asyncio.Protocol):
 
     def _moved(self, response: Response) -> None:
         """Hand out what has come of a stream; hold back the sender of more than its reader takes."""
+        if self._bound != HIGH_WATER:
+            try:
+                self.room.change(self._counted, response.held)
+            except Unavailable as error:
+                self._fail(error)
+                return
+            self._counted = response.held
         if response.held > self._bound:
             if self._future is not None and not self._future.done():
                 self._future.set_result(response)

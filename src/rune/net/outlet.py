@@ -16,7 +16,7 @@ from rune.aio import NEVER
 from rune.errors import ConfigError, RuneError, Unavailable
 from rune.net.dial import Dialer, Origin
 from rune.net.http1 import Connection
-from rune.net.policy import Limits, Policy, anywhere
+from rune.net.policy import Limits, Policy, Room, anywhere
 from rune.net.pool import Pool
 from rune.net.response import Cut, Response
 
@@ -62,6 +62,7 @@ class Outlet:
     ) -> None:
         self.name = name
         self.limits = limits or Limits()
+        self.room = Room(name, self.limits.held)
         self._headers = {"User-Agent": "rune", "Accept-Encoding": "identity", **(headers or {})}
         self._dialer = Dialer(name, self.limits, policy)
         self._pool: Pool | None = None
@@ -182,6 +183,7 @@ class Outlet:
             raise Unavailable(f"{self.name}: closed")
         if self._pool is None:
             self._pool = Pool(self.name, self.limits, self._dialer)
+            self._pool.room = self.room
         return self._pool
 
     def _redirect(self, prepared: Prepared, response: Response) -> Prepared:

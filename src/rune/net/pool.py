@@ -11,7 +11,7 @@ from rune.aio import NEVER, Alarm
 from rune.errors import Unavailable
 from rune.net.dial import Dialer, Origin
 from rune.net.http1 import Connection, Heads
-from rune.net.policy import Limits
+from rune.net.policy import Limits, Room
 from rune.net.response import Cut
 
 FRESH: Final = 0.25
@@ -29,6 +29,7 @@ class Pool:
         self._idle: dict[Origin, list[Connection]] = {}
         self._all: dict[Connection, Origin] = {}
         self._heads: Heads = {}
+        self.room = Room(name, limits.held)
         self._opening = 0
         self._waiting: deque[tuple[Origin, asyncio.Future[Connection | None]]] = deque()
         self._sweeper: asyncio.TimerHandle | None = None
@@ -88,6 +89,7 @@ class Pool:
 
     async def _open(self, origin: Origin) -> Connection:
         connection = Connection(self._name, self._limits, self._heads, self.free, self.gone)
+        connection.room = self.room
         self._opening += 1
         try:
             await self._dialer.connect(origin, connection)

@@ -46,6 +46,11 @@ class Parser:
         self._skip_lf = False
         self._started = False
 
+    @property
+    def held(self) -> int:
+        """Bytes of the event that is not complete yet."""
+        return self._size
+
     def feed(self, data: bytes) -> list[Event]:
         """The events that these bytes complete.
 
