@@ -143,7 +143,7 @@ impl<'a> Start<'a> {
         let ssn = shape >> 4 == 0x324 || (nameable && first == 9);
         let card = (first == 4 && matches!(shape >> 8 & 15, 4 | 6)) || first >= 12;
         let date = nameable && groups.len() > 2 && matches!(shape >> 4, 0x111..=0x224 | 0x411..=0x422);
-        let ipv4 = dotted && first < 4 && groups.len() > 3;
+        let ipv4 = dotted && first < 4 && groups.len() > 3 && (place == 0 || text[place - 1] != b'.');
         let american = shape >> 4 == 0x334 || matches!(shape, 0x1334 | 0x3334);
         let phone = american || (nameable && (groups.len() > 1 || first > 6));
         // Nothing begins inside a word.
@@ -288,9 +288,6 @@ impl<'a> Start<'a> {
 
     fn ipv4(&self) -> Option<usize> {
         let groups = self.groups.get(..4)?;
-        if self.place > 0 && self.text[self.place - 1] == b'.' {
-            return None;
-        }
         let dotted = groups[..3].iter().all(|group| group.joined_by(b'.')) && !groups[3].joined_by(b'.');
         let octets = || groups.iter().all(|group| is_octet(&self.text[group.start..group.end]));
         let end = groups[3].end;

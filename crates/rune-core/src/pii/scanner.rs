@@ -277,7 +277,10 @@ impl<'a> Scanner<'a> {
         }
         for bit in bits(groups & worthy) {
             let start = place + bit - BACK;
-            self.address(start, start + (!(digits >> bit)).trailing_zeros() as usize);
+            // Most groups of a long token have been judged with its first one.
+            if start >= self.colons || dots != 0 {
+                self.address(start, start + (!(digits >> bit)).trailing_zeros() as usize);
+            }
         }
     }
 

@@ -73,7 +73,7 @@ class Pii:
 
 def _fuse(found: list[Found]) -> list[Found]:
     """Entities that overlap become one that covers them all, of the kind of the longest."""
-    found.sort(key=_order)
+    found.sort()
     fused: list[Found] = []
     longest = 0
     for start, end, kind in found:
@@ -87,10 +87,6 @@ def _fuse(found: list[Found]) -> list[Found]:
             fused.append((start, end, kind))
             longest = length
     return fused
-
-
-def _order(entity: Found) -> tuple[int, int, int]:
-    return entity[0], entity[1], _RANK[entity[2]]
 
 
 def _to_code_points(data: bytes, found: list[Found]) -> list[Found]:

@@ -23,8 +23,10 @@ _SSN: Final = ("ssn", "social security", "social sec", "soc sec")
 
 
 def _plain() -> bytes:
-    """Letters in lower case, everything else a space."""
-    table = bytearray(b" " * 256)
+    """Letters in lower case, a line end for what cuts a word off from a number, `~` beyond ASCII, else a space."""
+    table = bytearray(b" " * 128 + b"~" * 128)
+    table[0x30:0x3A] = b"\n" * 10
+    table[0x0A] = 0x0A
     for letter in b"abcdefghijklmnopqrstuvwxyz":
         table[letter] = table[letter - 32] = letter
     return bytes(table)
@@ -41,19 +43,27 @@ class Words:
         others = [re.escape(word.encode()) for word in words if not word[0].isascii()]
         either = b"(?<![A-Za-z])(?:" + b"|".join(latin) + b")"
         self._pattern = re.compile(b"|".join([either, *others]), re.IGNORECASE)
-        self._heads = frozenset(word.encode().translate(_PLAIN).split()[0][:3] for word in words if word[0].isascii())
 
     def before(self, text: bytes, shapes: bytes, place: int) -> bool:
         """Whether one of the words stands before the place."""
+        if not may_be_named(text, place):
+            return False
         low = max(place - REACH, 0)
         low = max(low, shapes.rfind(b"0", low, place) + 1, text.rfind(b"\n", low, place) + 1)
-        window = text[low:place]
-        # Nearly always no word begins as one of ours does.
-        if window.isascii() and self._heads.isdisjoint(word[:3] for word in window.translate(_PLAIN).split()):
-            return False
         return self._pattern.search(text, low, place) is not None
 
 
 PHONE: Final = Words(_PHONE)
 BIRTH: Final = Words(_BIRTH)
 SSN: Final = Words(_SSN)
+
+_HEADS: Final = frozenset(
+    word.encode().translate(_PLAIN).split()[0][:3] for word in (*_PHONE, *_BIRTH, *_SSN) if word[0].isascii()
+)
+
+
+def may_be_named(text: bytes, place: int) -> bool:
+    """Whether any of the words can stand before the place: nearly always none begins as one of ours does."""
+    window = text[max(place - REACH, 0) : place].translate(_PLAIN)
+    words = window[window.rfind(b"\n") + 1 :]
+    return b"~" in words or not _HEADS.isdisjoint([word[:3] for word in words.split()])

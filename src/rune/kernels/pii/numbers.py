@@ -1,77 +1,98 @@
 """Numbers that are written in groups: SSN, cards, dates, IPv4 addresses, phone numbers.
 
 A run is read once, group by group. At each group the longest entity that begins there is taken, and the reading goes on
-behind it.
+behind it. What may begin where in a run depends on its shape alone: runs of the same shape share a plan.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from rune.kernels.pii.chars import WORD, Found, free_left, free_right
-from rune.kernels.pii.context import BIRTH, PHONE, SSN
-from rune.kernels.pii.tokens import is_octet
+from rune.kernels.pii.context import BIRTH, PHONE, SSN, may_be_named
 
 Group: TypeAlias = tuple[int, int, bytes]
-"""Start and end of some digits, and what joins them to the next ones."""
-
-Judge: TypeAlias = Callable[[bytes, bytes, list[Group]], tuple[int, int] | None]
-Starts: TypeAlias = tuple[tuple[int, tuple[tuple[str, Judge], ...]], ...]
-"""Number of a group, and the kinds that may begin there."""
+"""Start and end of some digits in a shape, and what joins them to the next ones."""
+Judge: TypeAlias = Callable[[bytes, bytes, int, Any], tuple[int, int] | None]
+"""Judges what begins at a place of a text, its shapes beside it, with what the plan knows of its kind."""
+Sums: TypeAlias = list[tuple[int, int]]
+"""How many digits there are up to the end of a group, and how far that is, the longest first."""
+Phone: TypeAlias = tuple[bool, bool, bool, Sums]
+"""Of the form of the United States; behind a word perhaps; with `)` behind the first group; the ends it may have."""
+Kinds: TypeAlias = tuple[tuple[str, Judge, Any], ...]
 
 MOST: Final = 8
 """Groups that are looked at together."""
 MANY: Final = 4096
 """Shapes of runs that are remembered."""
+LONG: Final = 128
+"""Longer shapes hardly come again."""
 
-_HIT: Final = re.compile(rb"0(?:[ ./()-]{1,2}0|0{6})")
-"""Two groups that are joined, or seven digits: every entity has one or the other."""
-_RUN: Final = re.compile(rb"[0-9]+(?:[ ./()-]{1,2}[0-9]+)*")
-_GROUPS: Final = re.compile(rb"([0-9]+)([ ./()-]*)")
-_CHARS: Final = b"0123456789 -./()"
-_STARTS: Final[dict[bytes, Starts]] = {}
-_BEFORE: Final = re.compile(rb"[0-9][ ./()-]{1,2}\Z")
+
+class Plan(NamedTuple):
+    """What may begin in a run, by its shape."""
+
+    start: int
+    end: int
+    starts: tuple[tuple[int, Kinds], ...]
+    """Place of a group in the run, and the kinds that may begin there."""
+    weak: bool
+    """Whether it is nothing without a `+` or a word before it."""
+    plain: bool
+    """Whether a letter behind it makes it a time stamp, or something else that is no number."""
+
+
+_STRETCH: Final = re.compile(rb"0[0 ./()-]{6,}")
+"""Where runs may be. Nothing is shorter than seven bytes."""
+_RUN: Final = re.compile(rb"0+(?:[ ./()-]{1,2}0+)*")
+_GROUPS: Final = re.compile(rb"(0+)([ ./()-]*)")
+_LEFT: Final = rb"(?<![0-9A-Za-z_])(?<![0-9A-Za-z_][./-])"
+_RIGHT: Final = rb"(?![0-9A-Za-z_]|[.-][0-9])"
+# Areas 000, 666 and from 900 on are not given out, nor are group 00 and serial 0000.
+_SSN: Final = re.compile(_LEFT + rb"(?!000|666|9)[0-9]{3}([ .-]?)(?!00)[0-9]{2}\1(?!0000)[0-9]{4}" + _RIGHT)
+_OCTET: Final = rb"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_IPV4: Final = re.compile(rb"(?<![0-9A-Za-z_.])" + _OCTET + rb"(?:\." + _OCTET + rb"){3}(?![0-9A-Za-z_]|\.[0-9])")
+_NUMBER: Final = rb"[2-9][0-9]{2}[ .-][0-9]{4}"
+_OPENED: Final = re.compile(rb"\([2-9][0-9]{2}\)[ .-]?" + _NUMBER)
+_AMERICAN: Final = re.compile(
+    rb"(?:(?:001|1)(?:[ .-]?\([2-9][0-9]{2}\)[ .-]?|[ .-][2-9][0-9]{2}[ .-])|[2-9][0-9]{2}[ .-])" + _NUMBER
+)
 _EXTENSION: Final = re.compile(rb" ?(?:extension|ext|x)[.: ]{0,2}([0-9]{1,6})(?![0-9A-Za-z_])", re.IGNORECASE)
-_PLAIN: Final = frozenset((b"-", b".", b" "))
-_CLOSING: Final = frozenset((b")", b") ", b")-", b")."))
-_OPENING: Final = frozenset((b" (", b"-(", b".(", b"("))
+_LETTERS: Final = frozenset(b"ABCDFGHIJKLMNOPQRSTUVWYZabcdfghijklmnopqrstuvwyz")
+"""Those that no extension begins with."""
+_PLANS: Final[dict[bytes, tuple[Plan, ...]]] = {}
 
 
 def find(text: bytes, shapes: bytes, found: list[Found]) -> None:
     """Add all such numbers of a text. In `shapes` every digit is 0."""
-    low = 0
-    hit = _HIT.search(shapes)
-    while hit is not None:
-        place = hit.start()
-        start = low + len(text[low:place].rstrip(_CHARS))
-        run = _RUN.search(text, start)
-        while run is not None and run.end() <= place:
-            run = _RUN.search(text, run.end())
-        assert run is not None, "a hit lies in a run"
-        low = run.end()
-        shape = shapes[run.start() : low]
-        starts = _STARTS.get(shape)
-        if starts is None:
-            if len(_STARTS) >= MANY:
-                _STARTS.clear()
-            starts = _STARTS[shape] = _plan(shape)
-        if starts:
-            _read(text, shapes, run, starts, found)
-        hit = _HIT.search(shapes, low)
+    known = _PLANS.get
+    for match in _STRETCH.finditer(shapes):
+        plans = known(match[0])
+        if plans is None:
+            plans = _planned(match[0])
+        for plan in plans:
+            start, end = match.start() + plan.start, match.start() + plan.end
+            if plan.plain and end < len(text) and text[end] in _LETTERS:
+                continue
+            if plan.weak and not (start and text[start - 1] == 0x2B) and not may_be_named(text, start):
+                continue
+            _read(text, shapes, start, plan.starts, found)
 
 
-def _read(text: bytes, shapes: bytes, run: re.Match[bytes], starts: Starts, found: list[Found]) -> None:
-    groups = _split(text, run.start(), run.end())
+def _read(text: bytes, shapes: bytes, run: int, starts: tuple[tuple[int, Kinds], ...], found: list[Found]) -> None:
     end = 0
-    for index, kinds in starts:
-        place = groups[index][0]
+    for offset, kinds in starts:
+        place = run + offset
         if place < end or (place > 0 and text[place - 1] in WORD):
             continue
         best: Found | None = None
-        for kind, judge in kinds:
-            entity = judge(text, shapes, groups[index : index + MOST])
+        for kind, judge, known in kinds:
+            # Phone numbers come last, and only where they would win: they may have to look for words.
+            if best is not None and judge is _phone and not _longer(text, place, known, best[1]):
+                continue
+            entity = judge(text, shapes, place, known)
             if entity is not None and (best is None or entity[1] > best[1]):
                 best = entity[0], entity[1], kind
         if best is not None:
@@ -79,94 +100,111 @@ def _read(text: bytes, shapes: bytes, run: re.Match[bytes], starts: Starts, foun
             end = best[1]
 
 
-def _split(text: bytes, start: int, end: int) -> list[Group]:
-    return [(match.start(), match.end(1), match.group(2)) for match in _GROUPS.finditer(text, start, end)]
+def _planned(stretch: bytes) -> tuple[Plan, ...]:
+    plans = tuple(plan for match in _RUN.finditer(stretch) if (plan := _plan(match[0], match.start())).starts)
+    if len(stretch) <= LONG:
+        if len(_PLANS) >= MANY:
+            _PLANS.clear()
+        _PLANS[stretch] = plans
+    return plans
 
 
-def _plan(shape: bytes) -> Starts:
+def _plan(shape: bytes, start: int) -> Plan:
     """At which groups of a run of this shape what may begin: the longest wins, among equals the first kind."""
-    groups = _split(shape, 0, len(shape))
+    groups = [(match.start(), match.end(1), match[2]) for match in _GROUPS.finditer(shape)]
     starts = []
-    for index in range(len(groups)):
-        window = groups[index : index + MOST]
-        lens = [end - start for start, end, _ in window]
-        kinds = []
+    for index, (offset, _, _) in enumerate(groups):
         # Between the groups of a run there is no room for a word that would give a meaning to the rest.
-        nameable = index == 0
-        if lens[:3] == [3, 2, 4] or (lens[0] == 9 and nameable):
-            kinds.append(("ssn", _ssn))
-        if any(12 <= sum(lens[:count]) <= 19 and _card_layout(lens[:count]) for count in range(1, 6)):
-            kinds.append(("credit_card", _card))
-        if nameable and len(lens) >= 3 and _joint(window, 3) in (b"/", b".", b"-") and 4 in (lens[0], lens[2]):
-            kinds.append(("date_of_birth", _date))
-        if len(lens) >= 4 and window[0][2] == window[1][2] == window[2][2] == b"." and max(lens[:4]) <= 3:
-            kinds.append(("ipv4", _ipv4))
-        if sum(lens) >= 7 and (nameable or lens[0] in (1, 3)):
-            kinds.append(("phone", _phone))
+        kinds = _kinds(groups[index : index + MOST], nameable=index == 0)
         if kinds:
-            starts.append((index, tuple(kinds)))
-    return tuple(starts)
+            starts.append((offset, kinds))
+    lens = [end - start for start, end, _ in groups]
+    count = sum(lens)
+    weak = count < 12 and (len(lens) < 3 or (len(lens) == 3 and count not in (9, 10)))
+    plain = len(lens) <= 3 and all(joint in (b"-", b".", b"") for _, _, joint in groups)
+    return Plan(start, start + len(shape), tuple(starts), weak, plain)
+
+
+def _kinds(groups: list[Group], *, nameable: bool) -> Kinds:
+    """What may begin with these groups, and what the judge of each kind has to know."""
+    first = groups[0][0]
+    lens = [end - start for start, end, _ in groups]
+    joint = _joint(groups, 3)
+    kinds: list[tuple[str, Judge, Any]] = []
+    if lens[:3] == [3, 2, 4] and (joint == b"-" or (nameable and joint in (b".", b" "))):
+        kinds.append(("ssn", _ssn, joint != b"-"))
+    elif lens[0] == 9 and nameable:
+        kinds.append(("ssn", _ssn, True))
+    cards = [
+        groups[count - 1][1] - first
+        for count in range(1, min(5, len(groups)) + 1)
+        if _card_layout(groups[:count], nameable=nameable)
+    ]
+    if cards:
+        kinds.append(("credit_card", _card, cards))
+    if nameable and joint in (b"/", b".", b"-") and 4 in (lens[0], lens[2]) and max(lens[1], min(lens[0], lens[2])) < 3:
+        kinds.append(("date_of_birth", _date, groups[2][1] - first))
+    if len(lens) >= 4 and groups[0][2] == groups[1][2] == groups[2][2] == b"." and max(lens[:4]) <= 3:
+        kinds.append(("ipv4", _ipv4, None))
+    american = lens[:3] == [3, 3, 4] or (lens[0] in (1, 3) and lens[1:4] == [3, 3, 4])
+    sums = _sums(groups)
+    if american or (nameable and sums):
+        kinds.append(("phone", _phone, (american, nameable, groups[0][2][:1] == b")", sums)))
+    return tuple(kinds)
 
 
 def _joint(groups: list[Group], count: int) -> bytes | None:
     """The one byte that joins the first `count` groups, when it is the same everywhere."""
     joint = groups[0][2]
-    if len(joint) != 1 or any(group[2] != joint for group in groups[1 : count - 1]):
+    if len(groups) < count or len(joint) != 1 or any(group[2] != joint for group in groups[1 : count - 1]):
         return None
     return joint
 
 
-def _ssn(text: bytes, shapes: bytes, groups: list[Group]) -> tuple[int, int] | None:
-    place, end, _ = groups[0]
-    if len(groups) >= 3 and [stop - start for start, stop, _ in groups[:3]] == [3, 2, 4]:
-        joint = _joint(groups, 3)
-        if joint is None or joint not in b"-. " or (joint != b"-" and not SSN.before(text, shapes, place)):
-            return None
-        digits = b"".join(text[start:stop] for start, stop, _ in groups[:3])
-        end = groups[2][1]
-    elif end - place == 9 and SSN.before(text, shapes, place):
-        digits = text[place:end]
-    else:
-        return None
-    area = digits[:3]
-    # Areas 000, 666 and from 900 on are not given out, nor are group 00 and serial 0000.
-    if area in (b"000", b"666") or area >= b"900" or digits[3:5] == b"00" or digits[5:] == b"0000":
-        return None
-    return (place, end) if free_left(text, place) and free_right(text, end) else None
-
-
-def _card(text: bytes, shapes: bytes, groups: list[Group]) -> tuple[int, int] | None:
-    place = groups[0][0]
-    digits = b""
-    best = None
-    for count, (start, end, _) in enumerate(groups[:5], 1):
-        digits += text[start:end]
-        if len(digits) > 19 or (count > 1 and _joint(groups, count) not in (b" ", b"-")):
+def _sums(groups: list[Group]) -> Sums:
+    """How many digits there are up to the end of each group, and that end, the most first."""
+    sums = []
+    total = 0
+    for start, end, _ in groups:
+        total += end - start
+        if total > 15:
             break
-        if (
-            len(digits) >= 12
-            and _card_layout([stop - begin for begin, stop, _ in groups[:count]])
-            and (len(digits) > 12 or count == 1 or not (groups[count - 1][2] or _joined(text, place)))
-            and _card_issuer(digits)
-            and _luhn(digits)
-            and free_left(text, place)
-            and free_right(text, end)
-        ):
-            best = place, end
-    return best
+        if total >= 7:
+            sums.append((total, end - groups[0][0]))
+    return sums[::-1]
 
 
-def _joined(text: bytes, place: int) -> bool:
-    """Whether a group is joined to one before it."""
-    return _BEFORE.search(text, max(place - 3, 0), place) is not None
+def _ssn(text: bytes, shapes: bytes, place: int, named: bool) -> tuple[int, int] | None:
+    match = _SSN.match(text, place)
+    if match is None or (named and not SSN.before(text, shapes, place)):
+        return None
+    return match.span()
 
 
-def _card_layout(lens: list[int]) -> bool:
-    """In one piece, in fours, or as 4-6-5 and 4-6-4."""
+def _card(text: bytes, shapes: bytes, place: int, ends: list[int]) -> tuple[int, int] | None:
+    if not free_left(text, place):
+        return None
+    for length in reversed(ends):
+        end = place + length
+        digits = text[place:end].translate(None, b" -")
+        if _card_issuer(digits) and _luhn(digits) and free_right(text, end):
+            return place, end
+    return None
+
+
+def _card_layout(groups: list[Group], *, nameable: bool) -> bool:
+    """12 to 19 digits in one piece, in fours, or as 4-6-5 and 4-6-4; three fours only by themselves."""
+    lens = [end - start for start, end, _ in groups]
+    if not 12 <= sum(lens) <= 19:
+        return False
     if len(lens) == 1:
         return True
+    if _joint(groups, len(lens)) not in (b" ", b"-"):
+        return False
     if len(lens) == 3 and lens[1] == 6:
         return lens[0] == 4 and lens[2] in (4, 5)
+    if sum(lens) == 12 and not (nameable and not groups[-1][2]):
+        return False
     return all(length == 4 for length in lens[:-1]) and 1 <= lens[-1] <= 4
 
 
@@ -205,99 +243,76 @@ def _luhn(digits: bytes) -> bool:
     return (sum(plain) + sum(doubled) - 48 * len(digits)) % 10 == 0
 
 
-def _date(text: bytes, shapes: bytes, groups: list[Group]) -> tuple[int, int] | None:
-    if len(groups) < 3 or _joint(groups, 3) not in (b"/", b".", b"-"):
-        return None
-    parts = [text[start:end] for start, end, _ in groups[:3]]
-    if len(parts[0]) == 4:
-        year, one, other = parts
-    else:
-        one, other, year = parts
-    if len(year) != 4 or year[:2] not in (b"19", b"20") or len(one) > 2 or len(other) > 2:
-        return None
+def _date(text: bytes, shapes: bytes, place: int, length: int) -> tuple[int, int] | None:
+    end = place + length
+    one, other, year = re.split(b"[/.-]", text[place:end])
+    if len(year) != 4:
+        one, other, year = year, other, one
     low, high = sorted((int(one), int(other)))
-    place, end = groups[0][0], groups[2][1]
-    if low < 1 or low > 12 or high > 31 or not (free_left(text, place) and free_right(text, end)):
+    if year[:2] not in (b"19", b"20") or low < 1 or low > 12 or high > 31:
         return None
-    return (place, end) if BIRTH.before(text, shapes, place) else None
+    if not (free_left(text, place) and free_right(text, end) and BIRTH.before(text, shapes, place)):
+        return None
+    return place, end
 
 
-def _ipv4(text: bytes, shapes: bytes, groups: list[Group]) -> tuple[int, int] | None:
-    if len(groups) < 4 or not (groups[0][2] == groups[1][2] == groups[2][2] == b".") or groups[3][2] == b".":
-        return None
-    place, end = groups[0][0], groups[3][1]
-    if (place > 0 and text[place - 1] == 0x2E) or (end < len(text) and text[end] in WORD):
-        return None
-    return (place, end) if all(is_octet(text[start:stop]) for start, stop, _ in groups[:4]) else None
+def _ipv4(text: bytes, shapes: bytes, place: int, known: None) -> tuple[int, int] | None:
+    match = _IPV4.match(text, place)
+    return None if match is None else match.span()
 
 
 # --- phone numbers ---
 
 
-def _phone(text: bytes, shapes: bytes, groups: list[Group]) -> tuple[int, int] | None:
-    place = groups[0][0]
+def _longer(text: bytes, place: int, known: Phone, end: int) -> bool:
+    """Whether a phone number may go on behind an end."""
+    sums = known[3]
+    return (bool(sums) and place + sums[0][1] > end) or _extension(text, end) > end
+
+
+def _phone(text: bytes, shapes: bytes, place: int, known: Phone) -> tuple[int, int] | None:
+    american, nameable, closed, sums = known
     last = text[place - 1] if place > 0 else 0
+    start = place
+    end: int | None = None
     if last == 0x2B:
         start = place - 1
         if start > 0 and (text[start - 1] in WORD or text[start - 1] == 0x2B):
             return None
-        end = _international(text, groups)
+        end = _international(text, place, sums)
     else:
         # A parenthesis belongs to it when it is closed behind the first group.
-        opened = last == 0x28 and groups[0][2][:1] == b")"
+        opened = last == 0x28 and closed
         start = place - 1 if opened else place
         if not free_left(text, start):
             return None
-        end = _north_american(text, groups, opened=opened)
-        if end is None:
-            end = _longest(text, groups, 7, 15)
-            if end is None or not PHONE.before(text, shapes, place):
+        if american:
+            match = (_OPENED if opened else _AMERICAN).match(text, start)
+            if match is not None and _ends(text, match.end()):
+                end = match.end()
+        if end is None and nameable:
+            end = _longest(text, place, sums)
+            if end is not None and not PHONE.before(text, shapes, place):
                 return None
     return None if end is None else (start, _extension(text, end))
 
 
-def _international(text: bytes, groups: list[Group]) -> int | None:
+def _international(text: bytes, place: int, sums: Sums) -> int | None:
     """After a `+`: 7 to 15 digits, 11 where the country is 1."""
-    first = text[groups[0][0]]
+    first = text[place]
     if first == 0x30:
         return None
-    if first != 0x31:
-        return _longest(text, groups, 7, 15)
-    return _longest(text, groups, 11, 11)
+    if first == 0x31:
+        sums = [each for each in sums if each[0] == 11]
+    return _longest(text, place, sums)
 
 
-def _longest(text: bytes, groups: list[Group], least: int, most: int) -> int | None:
-    """The end of the longest row of groups with so many digits together."""
-    total = 0
-    best = None
-    for start, end, _ in groups:
-        total += end - start
-        if total > most:
-            break
-        if total >= least and _ends(text, end):
-            best = end
-    return best
-
-
-def _north_american(text: bytes, groups: list[Group], *, opened: bool) -> int | None:
-    """(555) 234-5678, 555-234-5678, 1 555 234 5678: area and exchange begin with 2 to 9."""
-    first = text[groups[0][0] : groups[0][1]]
-    prefix = int(first in (b"1", b"001"))
-    number = groups[prefix : prefix + 3]
-    if len(number) < 3 or [end - start for start, end, _ in number] != [3, 3, 4] or (opened and prefix):
-        return None
-    area, exchange, line = number
-    if text[area[0]] < 0x32 or text[exchange[0]] < 0x32:
-        return None
-    parenthesis = opened
-    if prefix:
-        if groups[0][2] in _OPENING:
-            parenthesis = True
-        elif groups[0][2] not in _PLAIN:
-            return None
-    if area[2] not in (_CLOSING if parenthesis else _PLAIN) or exchange[2] not in _PLAIN:
-        return None
-    return line[1] if _ends(text, line[1]) else None
+def _longest(text: bytes, place: int, sums: Sums) -> int | None:
+    """The end of the longest row of groups that may end there."""
+    for _, length in sums:
+        if _ends(text, place + length):
+            return place + length
+    return None
 
 
 def _ends(text: bytes, end: int) -> bool:

@@ -20,6 +20,7 @@ _LENGTHS: Final = (
 IBAN_LENGTHS: Final = {entry[:2].encode(): int(entry[2:]) for entry in _LENGTHS.split()}
 """Country -> length of its IBANs."""
 
+_VALUES: Final = {ord(letter): str(int(letter, 36)) for letter in "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
 _COLONS: Final = re.compile(rb":[0-9A-Fa-f]{0,4}:")
 _DASHES: Final = re.compile(rb"-[0-9A-Fa-f]{2}-")
 _DOTS: Final = re.compile(rb"\.[0-9A-Fa-f]{4}\.")
@@ -80,7 +81,7 @@ def _iban(text: bytes, start: int) -> int | None:
         code = text[start:end]
     if len(code) != length or _PLAIN.fullmatch(code) is None or (end < len(text) and text[end] in WORD):
         return None
-    number = int("".join(str(int(chr(byte), 36)) for byte in code[4:] + code[:4]))
+    number = int("".join([_VALUES[byte] for byte in code[4:] + code[:4]]))
     return end if number % 97 == 1 else None
 
 
@@ -134,8 +135,3 @@ def _dotted_mac(text: bytes, start: int, found: list[Found]) -> None:
     match = _DOTTED.match(text, start)
     if match is not None and not DIGIT.isdisjoint(match.group()):
         found.append((start, match.end(), "mac_address"))
-
-
-def is_octet(part: bytes) -> bool:
-    """A number up to 255 without leading zeros."""
-    return len(part) <= 3 and (part[0] != 0x30 or len(part) == 1) and int(part) <= 255
