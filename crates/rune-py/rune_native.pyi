@@ -38,3 +38,13 @@ class Rate:
 
 def repair(text: str) -> str | None:
     """Valid JSON; the very same object where it was valid; None where there is none in the text, or too deep."""
+
+class Secrets:
+    def __init__(self, kinds: list[str], by: str) -> None:
+        """A scanner for kinds by their names; `by` stands for every secret in a masked text."""
+
+    def scan(self, text: str) -> list[tuple[int, int, str]]:
+        """`(start, end, kind)`: sorted, without overlap, offsets in code points."""
+
+    def mask(self, text: str) -> str:
+        """The text with every secret replaced; the very same object when there is none."""

@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
 from rune.errors import ConfigError
-from rune.kernels import pii, rate, repair, sql
+from rune.kernels import pii, rate, repair, secrets, sql
 
 _module: Any = None
 _problem = "rune_native is not installed"
@@ -32,13 +32,13 @@ log = logging.getLogger("rune.native")
 Implementation: TypeAlias = Literal["rust", "python"]
 Wanted: TypeAlias = Literal["auto", "rust", "python"]
 
-ABI: Final = 4
+ABI: Final = 5
 """What this version of Rune calls in the wheel; it says so itself as `rune_native.ABI`."""
 MODES: Final = ("auto", "require", "off")
 
 
 class Pii(Protocol):
-    """A scanner for personal data."""
+    """A scanner for personal data, or for secrets."""
 
     def scan(self, text: str) -> list[tuple[int, int, str]]: ...
 
@@ -103,6 +103,20 @@ def make_sql(wanted: Wanted, dialect: str) -> tuple[Sql, Implementation]:
     except ValueError as error:
         raise ConfigError(f"sql: {error}", hint=f"known dialects: {', '.join(sql.DIALECTS)}") from None
     return judge, "python" if module is None else "rust"
+
+
+def make_secrets(wanted: Wanted, kinds: Iterable[str], by: str) -> tuple[Pii, Implementation]:
+    """A scanner for some kinds of secrets, and what it is made of.
+
+    Raises:
+        ConfigError: for Rust where there is none, and for an unknown kind.
+    """
+    try:
+        module = choose(wanted)
+        scanner: Pii = secrets.Secrets(kinds, by) if module is None else module.Secrets(list(kinds), by)
+    except ValueError as error:
+        raise ConfigError(f"secrets: {error}", hint=f"known kinds: {', '.join(secrets.KINDS)}") from None
+    return scanner, "python" if module is None else "rust"
 
 
 def make_repair(wanted: Wanted) -> tuple[Callable[[str], str | None], Implementation]:

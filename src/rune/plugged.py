@@ -26,6 +26,7 @@ BUILT_IN: Final = {
     "pii_filter": "rune.plugins.pii:PiiFilterPlugin",
     "rate_limiter": "rune.plugins.rate:RateLimiterPlugin",
     "regex_filter": "rune.plugins.regex:RegexFilter",
+    "secrets": "rune.plugins.secrets:SecretsPlugin",
     "sql_sanitizer": "rune.plugins.sql:SqlSanitizer",
 }
 FORMER: Final = 8

@@ -4,5 +4,6 @@
 pub mod pii;
 pub mod rate;
 pub mod repair;
+pub mod secrets;
 pub mod sql;
 mod trigger;

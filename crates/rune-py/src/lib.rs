@@ -3,6 +3,7 @@
 mod pii;
 mod rate;
 mod repair;
+mod secrets;
 mod sql;
 
 use std::borrow::Cow;
@@ -14,7 +15,7 @@ use pyo3::types::{PyBytes, PyString};
 const DETACH: usize = 32 * 1024;
 
 /// Goes up with every change of what Python may call.
-const ABI: u32 = 4;
+const ABI: u32 = 5;
 
 #[pymodule]
 fn rune_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -22,6 +23,7 @@ fn rune_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<pii::Pii>()?;
     module.add_class::<rate::Rate>()?;
+    module.add_class::<secrets::Secrets>()?;
     module.add_class::<sql::Sql>()?;
     module.add_function(wrap_pyfunction!(repair::repair, module)?)
 }
