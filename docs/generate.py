@@ -18,9 +18,10 @@ from rune.config.model import (
     PluginTable,
     ProfileTable,
     ServerTable,
-    Size,
     SourceTable,
 )
+from rune.config.policy import LimitsTable, NetworkTable, PolicyTable, StorageTable
+from rune.config.sizes import Size
 
 HEAD = "<!-- Made by docs/generate.py. -->\n\n"
 
@@ -78,6 +79,10 @@ def config() -> str:
         ("[server]", ServerTable),
         ("[sources.NAME]", SourceTable),
         ("[sources.NAME.auth]", AuthTable),
+        ("[sources.NAME.policy]", PolicyTable),
+        ("[[sources.NAME.policy.storage]]", StorageTable),
+        ("[[sources.NAME.policy.network]]", NetworkTable),
+        ("[sources.NAME.policy.limits]", LimitsTable),
         ("[profiles.NAME]", ProfileTable),
         ("[[plugins]]", PluginTable),
         ("[[plugins.conditions]]", ConditionTable),
@@ -113,20 +118,20 @@ def _type(hint: Any) -> str:
     if origin is Annotated:
         return _type(arguments[0])
     if origin is tuple:
-        return "list of tables, see below" if arguments[0] is ConditionTable else "list of texts"
+        return "list of texts" if arguments[0] is str else "list of tables, see below"
     if origin is dict:
         return "table" if arguments[1] is Any else "table of texts"
     if origin is Literal:
         return "one of " + ", ".join(f"`{each}`" for each in arguments)
     if arguments:
         return " or ".join(_type(each) for each in arguments if each is not type(None))
-    if hint is AuthTable:
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
         return "table, see below"
     return {str: "text", int: "number", float: "seconds", bool: "true or false", Size: "size"}[hint]
 
 
 def _default(value: Any) -> str:
-    if value is None or value in ((), {}):
+    if value is None or value in ((), {}) or isinstance(value, msgspec.Struct):
         return ""
     if isinstance(value, Size):
         return f'`"{value // 2**20}MiB"`'

@@ -16,6 +16,7 @@ from rune import __version__
 from rune.config import places
 from rune.config.fill import Surroundings
 from rune.config.model import Config, ServerTable, SourceConfig
+from rune.config.policy import PolicyTable, beside
 from rune.config.targets import DEFAULTS, FILES
 from rune.errors import ConfigError
 from rune.gateway import Gateway, Identity
@@ -44,6 +45,7 @@ LATE: Final = {
     "python": "rune.sources.functions:Server",
     "wasm": "rune.sources.wasm.component:WasmSource",
     "upstream": "rune.sources.upstream.source:Upstream",
+    "policy": "rune.config.policy_yaml:read_policy",
     "url": "rune.client.http:endpoint",
     "limits": "rune.net:Limits",
     "websocket": "rune.client.websocket:websocket",
@@ -215,7 +217,8 @@ def _key(config: SourceConfig) -> object:
     if config.kind in FILES.values():
         with suppress(OSError):
             content = hashlib.sha256(Path(config.place).read_bytes()).digest()
-    return replace(config, prefix="", tools=(), validate=None, origin=""), content
+    policy = policy_of(config) if config.kind == "wasm" else None
+    return replace(config, prefix="", tools=(), validate=None, origin="", policy=policy), content
 
 
 def _own_name(server: Server) -> Identity:
@@ -253,6 +256,19 @@ def _make(source: SourceConfig, parking: Parking, kept: Path | None) -> Source:
     return upstream
 
 
+def policy_of(source: SourceConfig) -> PolicyTable:
+    """What the component of a source may do: as the config says, else as a policy.yaml beside it does.
+
+    Raises:
+        ConfigError: naming the file.
+    """
+    if source.policy is not None:
+        return source.policy
+    path = next((path for path in beside(Path(source.place)) if path.is_file()), None)
+    found: PolicyTable = PolicyTable() if path is None else late("policy")(path, surroundings())
+    return found
+
+
 def _component(source: SourceConfig) -> Source:
     try:
         kind = late("wasm")
@@ -262,7 +278,8 @@ def _component(source: SourceConfig) -> Source:
         raise ConfigError(
             f"{source.origin}: WebAssembly needs the package wasmtime", hint="pip install 'rune-mcp[wasm]'"
         ) from None
-    found: Source = kind(source.name, Path(source.place), cache=places.cache(os.environ) / "wasm")
+    path = Path(source.place)
+    found: Source = kind(source.name, path, policy_of(source), places.cache(os.environ) / "wasm")
     return found
 
 

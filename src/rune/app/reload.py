@@ -17,6 +17,7 @@ from rune.app import Listen, listening
 from rune.app.signals import on_hangup, stop_on_signal
 from rune.build import House
 from rune.config.model import Config
+from rune.config.policy import beside
 from rune.config.targets import FILES
 from rune.errors import RuneError
 from rune.gateway import Gateway
@@ -185,7 +186,9 @@ async def serving(house: House, rim: Rim, load: Load | None) -> AsyncIterator[as
 
 def _watched(config: Config) -> tuple[Path, ...]:
     """The files that decide what is served."""
-    return *config.files, *(Path(source.place) for source in config.sources if source.kind in FILES.values())
+    places = [Path(source.place) for source in config.sources if source.kind in FILES.values()]
+    policies = (path for place in places if place.suffix == ".wasm" for path in beside(place))
+    return *config.files, *places, *policies
 
 
 def _stamps(paths: Iterable[Path]) -> Stamps:

@@ -22,14 +22,15 @@ from rune.config.model import (
     SOURCE_NAME,
     AuthTable,
     Config,
+    Kind,
     PluginTable,
     ProfileTable,
     ServerTable,
-    Size,
     SourceConfig,
     SourceTable,
-    read_size,
 )
+from rune.config.policy import LimitsTable, NetworkTable, PolicyTable, StorageTable
+from rune.config.sizes import Size, read_size
 from rune.errors import ConfigError
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -164,18 +165,12 @@ def _toml_source(document: Document, name: str, value: Any) -> SourceConfig | No
         return None
     if isinstance(value.get("auth"), dict):
         document.known((*path, "auth"), value["auth"], AuthTable.__struct_fields__)
+    if isinstance(value.get("policy"), dict):
+        _known_policy(document, (*path, "policy"), value["policy"])
     table = document.read(path, value, SourceTable)
     if not table.enabled:
         return None
-    kinds = [kind for kind in KINDS if getattr(table, kind) is not None]
-    if len(kinds) != 1:
-        said = " and ".join(kinds) or "none"
-        raise document.error(path, f"[sources.{name}] needs exactly one of {', '.join(KINDS)}; it has {said}")
-    kind = kinds[0]
-    for key, owners in FIELDS_OF.items():
-        if key in value and kind not in owners:
-            message = f"{key} means nothing for a source with {kind}"
-            raise document.error((*path, key), message, f"it belongs to {' and '.join(owners)}")
+    kind = _kind(document, path, value, table)
     command: tuple[str, ...] = ()
     place = ""
     if kind == "command":
@@ -201,6 +196,7 @@ def _toml_source(document: Document, name: str, value: Any) -> SourceConfig | No
         cwd=str(_beside(document.path, table.cwd or ".")) if kind == "command" else None,
         headers=table.headers,
         auth=_with_file(document.path, table.auth),
+        policy=_with_folders(document, path, table.policy),
         timeout=table.timeout,
         idle=table.idle,
         concurrency=table.concurrency,
@@ -214,6 +210,44 @@ def _toml_source(document: Document, name: str, value: Any) -> SourceConfig | No
         tools=table.tools,
         origin=document.origin(*path),
     )
+
+
+def _kind(document: Document, path: KeyPath, value: dict[str, Any], table: SourceTable) -> Kind:
+    """What a source is; keys that mean nothing for it are refused."""
+    kinds = [kind for kind in KINDS if getattr(table, kind) is not None]
+    if len(kinds) != 1:
+        said = " and ".join(kinds) or "none"
+        raise document.error(path, f"[{_dotted(path)}] needs exactly one of {', '.join(KINDS)}; it has {said}")
+    for key, owners in FIELDS_OF.items():
+        if key in value and kinds[0] not in owners:
+            message = f"{key} means nothing for a source with {kinds[0]}"
+            raise document.error((*path, key), message, f"it belongs to {' and '.join(owners)}")
+    return kinds[0]
+
+
+def _known_policy(document: Document, path: KeyPath, value: dict[str, Any]) -> None:
+    document.known(path, value, PolicyTable.__struct_fields__)
+    limits = value.get("limits")
+    if isinstance(limits, dict):
+        document.known((*path, "limits"), limits, LimitsTable.__struct_fields__)
+    for key, shape in (("storage", StorageTable), ("network", NetworkTable)):
+        entries = value.get(key)
+        for index, entry in enumerate(entries if isinstance(entries, list) else ()):
+            if isinstance(entry, dict):
+                document.known((*path, key, index), entry, shape.__struct_fields__)
+
+
+def _with_folders(document: Document, path: KeyPath, policy: PolicyTable | None) -> PolicyTable | None:
+    """Folders that a component may see, from the folder of the config; they must be there."""
+    if policy is None:
+        return None
+    found = []
+    for index, each in enumerate(policy.storage):
+        folder = _beside(document.path, each.path)
+        if not folder.is_dir():
+            raise document.error((*path, "policy", "storage", index), f"no such folder: {folder}")
+        found.append(msgspec.structs.replace(each, path=str(folder)))
+    return msgspec.structs.replace(policy, storage=tuple(found))
 
 
 def _check_auth(document: Document, path: KeyPath, table: SourceTable) -> None:

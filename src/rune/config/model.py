@@ -10,37 +10,16 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
+from rune.config.policy import PolicyTable
+from rune.config.sizes import Seconds, Size, Texts
 from rune.protocol.methods import REVISIONS
-
-_SIZE: Final = re.compile(r"(\d+)\s*(B|[KMG]i?B)?", re.IGNORECASE)
-_UNITS: Final = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 
 SOURCE_NAME: Final = re.compile(r"[a-z0-9-]{1,24}")
 
 Prefix: TypeAlias = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{0,32}$")]
 Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
 StoreUrl: TypeAlias = Annotated[str, Meta(pattern="^(memory|sqlite:.+)$")]
-Texts: TypeAlias = tuple[str, ...]
 Revision: TypeAlias = Annotated[str, Meta(pattern=f"^({'|'.join(REVISIONS)})$")]
-Seconds: TypeAlias = Annotated[float, Meta(gt=0)]
-
-
-class Size(int):
-    """A number of bytes; in a file a number or a text such as "4MiB"."""
-
-
-def read_size(value: Any) -> Size:
-    """A Size from what stands in a file.
-
-    Raises:
-        ValueError: when it is no size.
-    """
-    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-        return Size(value)
-    match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
-    if match is None or not int(match[1]):
-        raise ValueError(f'{value!r} is no size such as "4MiB" or 4194304')
-    return Size(int(match[1]) * _UNITS[(match[2] or "").lower()])
 
 
 class ServerTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -160,6 +139,7 @@ class SourceTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     command: Annotated[str | Texts | None, Meta(description="an MCP server on stdio: a list, or one string")] = None
     python: Annotated[str | None, Meta(description="a Python file with a `rune.Server`")] = None
     wasm: Annotated[str | None, Meta(description="a WebAssembly component")] = None
+    policy: Annotated[PolicyTable | None, Meta(description="what the component may do and cost")] = None
     prefix: Annotated[Prefix | None, Meta(description="put before its names; `NAME_` when not given")] = None
     env: Annotated[dict[str, str], Meta(description="environment variables for `command`")] = {}
     cwd: Annotated[str | None, Meta(description="where `command` runs; the folder of the file when not given")] = None
@@ -213,6 +193,7 @@ FIELDS_OF: Final[dict[str, tuple[Kind, ...]]] = {
     "children": ("url", "command"),
     "roots": ("url", "command"),
     "protocol": ("url", "command"),
+    "policy": ("wasm",),
 }
 """Fields of a source that mean something for some kinds only."""
 
@@ -230,6 +211,7 @@ class SourceConfig:
     cwd: str | None = None
     headers: dict[str, str] = field(default_factory=dict, repr=False)
     auth: AuthTable | None = None
+    policy: PolicyTable | None = None
     timeout: float | None = None
     idle: float | None = None
     concurrency: int = 100

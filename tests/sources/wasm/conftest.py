@@ -11,8 +11,8 @@ import pytest
 
 from rune import Client
 from rune.build import around
+from rune.config.policy import PolicyTable
 from rune.sources.wasm.component import WasmSource
-from rune.sources.wasm.policy import Policy
 from tests.sources.wasm.wat import HERE, component, tools
 
 Open: TypeAlias = Callable[..., AbstractAsyncContextManager[Client]]
@@ -35,7 +35,7 @@ def opened(tmp_path: Path) -> Open:
     """A client of a component in this process: `opened(path, policy, **options of Client)`."""
 
     @asynccontextmanager
-    async def open_(path: Path, policy: Policy | None = None, **options: Any) -> AsyncIterator[Client]:
+    async def open_(path: Path, policy: PolicyTable | None = None, **options: Any) -> AsyncIterator[Client]:
         source = WasmSource(path.stem, path, policy, tmp_path / "compiled")
         async with around(source) as gateway, Client(gateway, **options) as client:
             yield client

@@ -10,10 +10,10 @@ import pytest
 
 from rune import Client
 from rune.build import around
+from rune.config.policy import LimitsTable, PolicyTable
 from rune.errors import ProtocolError, TimedOut
 from rune.request import Caller, Request
 from rune.sources.wasm.component import WasmSource
-from rune.sources.wasm.policy import Limits, Policy
 from tests.sources.wasm.conftest import Open
 
 DEADLINE = 60
@@ -76,7 +76,7 @@ async def test_a_guest_knows_who_asks(hand: Path, tmp_path: Path) -> None:
     [("trap", "unreachable"), ("bomb", "limits.memory|unreachable"), ("utf", "utf-8")],
 )
 async def test_a_trap_costs_one_instance(opened: Open, hand: Path, tool: str, why: str) -> None:
-    async with asyncio.timeout(DEADLINE), opened(hand, Policy(isolation="shared")) as client:
+    async with asyncio.timeout(DEADLINE), opened(hand, PolicyTable(isolation="shared")) as client:
         for _ in range(3):
             with pytest.raises(ProtocolError, match=why):
                 await client.call_tool(tool, {})
@@ -85,17 +85,17 @@ async def test_a_trap_costs_one_instance(opened: Open, hand: Path, tool: str, wh
 
 @pytest.mark.parametrize(
     ("limits", "line"),
-    [(Limits(cpu_time=0.1), "limits.cpu-time"), (Limits(wall=0.1), "limits.wall")],
+    [(LimitsTable(cpu_time=0.1), "limits.cpu-time"), (LimitsTable(wall=0.1), "limits.wall")],
 )
-async def test_an_endless_loop_is_stopped(opened: Open, hand: Path, limits: Limits, line: str) -> None:
-    async with asyncio.timeout(DEADLINE), opened(hand, Policy(limits=limits)) as client:
+async def test_an_endless_loop_is_stopped(opened: Open, hand: Path, limits: LimitsTable, line: str) -> None:
+    async with asyncio.timeout(DEADLINE), opened(hand, PolicyTable(limits=limits)) as client:
         with pytest.raises(TimedOut, match=line):
             await client.call_tool("spin", {})
         assert await client.call_tool("echo", ANSWER)
 
 
 async def test_a_call_that_is_given_up_gives_its_place_free(hand: Path, tmp_path: Path) -> None:
-    source = WasmSource("hand", hand, Policy(limits=Limits(concurrency=1)), tmp_path)
+    source = WasmSource("hand", hand, PolicyTable(limits=LimitsTable(concurrency=1)), tmp_path)
     async with asyncio.timeout(DEADLINE), around(source) as gateway, Client(gateway) as client:
         await client.list_tools()
         endless = asyncio.create_task(client.call_tool("spin", {}))
@@ -118,7 +118,7 @@ async def test_who_shares_an_instance(hand: Path, tmp_path: Path) -> None:
     """The tool says how many calls its instance has had."""
     counts = {}
     for isolation in ("call", "caller", "shared"):
-        source = WasmSource("hand", hand, Policy(isolation=isolation, limits=Limits(concurrency=1)), tmp_path)
+        source = WasmSource("hand", hand, PolicyTable(isolation=isolation, limits=LimitsTable(concurrency=1)), tmp_path)
         async with asyncio.timeout(DEADLINE), around(source) as gateway:
             for subject in ("ann", "bob", "ann"):
                 request = Request("tools/call", {"name": b'"number"'}, caller=Caller(subject))  # type: ignore[dict-item]

@@ -9,17 +9,18 @@ from typing import Any, Final, Self
 
 from wasmtime.component import Component, Linker
 
+from rune.config.policy import PolicyTable
 from rune.errors import INTERNAL_ERROR, METHOD_NOT_FOUND, ConfigError, ProtocolError, RuneError, TimedOut, ToolError
 from rune.request import Note, Request, Result
 from rune.source import Catalog, Filter, Listeners
 from rune.sources.content import error_result
 from rune.sources.wasm.dialect import Dialect, Offer
+from rune.sources.wasm.egress import Egress
 from rune.sources.wasm.engine import Machine, check_kind, load
 from rune.sources.wasm.exchange import Exchange
 from rune.sources.wasm.guest import GuestDialect
 from rune.sources.wasm.instance import Dead, Exports, Instance
 from rune.sources.wasm.plain import PlainDialect
-from rune.sources.wasm.policy import Policy
 from rune.sources.wasm.pool import Pool
 from rune.sources.wasm.wasi import WasiDialect
 
@@ -31,9 +32,10 @@ ASKED: Final = frozenset({"tools/call", "resources/read", "prompts/get", "comple
 class Loaded:
     """A component, ready to be instantiated: the template of its instances."""
 
-    def __init__(self, name: str, path: Path, policy: Policy, cache: Path | None) -> None:
+    def __init__(self, name: str, path: Path, policy: PolicyTable, cache: Path | None) -> None:
         self.name = name
         self.policy = policy
+        self.egress = Egress(name, policy)
         self.component: Component
         self.component, self.digest = load(path, cache)
         self.exports = Exports(self.component)
@@ -42,6 +44,7 @@ class Loaded:
         self.linker.allow_shadowing = True
         self.linker.add_wasip2()
         self.dialect.link(self.linker)
+        self.egress.link(self.linker)
         self.offer = self.read()
 
     def read(self) -> Offer:
@@ -81,10 +84,10 @@ def _hint(text: str) -> str | None:
 class WasmSource:
     """One component. It is compiled while others are served; its catalog is there when that is done."""
 
-    def __init__(self, name: str, path: Path, policy: Policy | None = None, cache: Path | None = None) -> None:
+    def __init__(self, name: str, path: Path, policy: PolicyTable | None = None, cache: Path | None = None) -> None:
         self.name = name
         self.path = path
-        self.policy = policy or Policy()
+        self.policy = policy or PolicyTable()
         self.listeners = Listeners()
         self._cache = cache
         self._loading: asyncio.Task[Loaded] | None = None
@@ -113,6 +116,8 @@ class WasmSource:
                 await asyncio.wait([task])
         if self.pool is not None:
             await self.pool.close()
+        if self._loaded is not None:
+            await self._loaded.egress.close()
         self._loading = self.pool = self._loaded = None
 
     def _begin(self) -> asyncio.Task[Loaded]:

@@ -28,7 +28,7 @@ class Exchange:
         self.name = name
         self.dropped = 0
         self._changed = changed
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._waiting: deque[tuple[Callable[[Note], None], Note]] = deque()
         self._lock = threading.Lock()
         self._last: float | None = None
@@ -94,7 +94,7 @@ class Exchange:
             self._waiting.append((to, note))
             first = len(self._waiting) == 1
         if first:
-            self._loop.call_soon_threadsafe(self._flush)
+            self.loop.call_soon_threadsafe(self._flush)
 
     def _flush(self) -> None:
         with self._lock:

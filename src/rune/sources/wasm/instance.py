@@ -15,11 +15,11 @@ from wasmtime import Store, WasiConfig, WasmtimeError
 from wasmtime import _ffi as ffi
 from wasmtime.component import Component, ExportIndex, Linker
 
+from rune.config.policy import LimitsTable, PolicyTable
 from rune.errors import ToolError
 from rune.sources.wasm.atoms import Oversized
 from rune.sources.wasm.calls import Signature, c_error, call
 from rune.sources.wasm.engine import Machine, gist
-from rune.sources.wasm.policy import Limits, Policy
 
 if TYPE_CHECKING:
     from rune.sources.wasm.exchange import Exchange
@@ -58,7 +58,7 @@ class Template(Protocol):
     name: str
     component: Component
     exports: Exports
-    policy: Policy
+    policy: PolicyTable
 
 
 class _Current(threading.local):
@@ -78,9 +78,9 @@ def current() -> Instance:
 class Watch:
     """What the clock and the ears of a store know: not the instance, which would then keep itself alive."""
 
-    __slots__ = ("_cpu", "_limits", "_until", "reason", "said", "stopped")
+    __slots__ = ("_cpu", "_limits", "reason", "said", "stopped", "until")
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: LimitsTable) -> None:
         self._limits = limits
         self.said = bytearray()
         self.begin()
@@ -88,7 +88,7 @@ class Watch:
     def begin(self) -> None:
         """A call begins, in this thread."""
         self.stopped, self.reason = False, ""
-        self._until = time.monotonic() + self._limits.wall
+        self.until = time.monotonic() + self._limits.wall
         self._cpu = time.thread_time()
 
     def overdue(self) -> str:
@@ -96,7 +96,7 @@ class Watch:
         limits = self._limits
         if self.stopped:
             self.reason = "stopped: the call is over"
-        elif time.monotonic() > self._until:
+        elif time.monotonic() > self.until:
             self.reason = f"stopped after {limits.wall:g} s (limits.wall)"
         elif time.thread_time() - self._cpu > limits.cpu_time:
             self.reason = f"stopped after {limits.cpu_time:g} s of CPU time (limits.cpu-time)"
@@ -199,12 +199,12 @@ def too_long(name: str, size: int, most: int) -> str:
     return f"{name}: the answer has {size} bytes, more than {most} (limits.output)"
 
 
-def _store(watch: Watch, policy: Policy) -> Store:
+def _store(watch: Watch, policy: PolicyTable) -> Store:
     store = Store(Machine.get().engine)
     wasi = WasiConfig()
     wasi.env = list(policy.environment.items())
     for each in policy.storage:
-        wasi.preopen_dir(each.path, each.mount, each.write)
+        wasi.preopen_dir(each.path, each.mount, each.access == "write")
     wasi.stdout_custom = wasi.stderr_custom = lambda data: watch.hear(bytes(data))
     store.set_wasi(wasi)
     store.set_limits(memory_size=policy.limits.memory)

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from rune.config.policy import PolicyTable
 from rune.errors import RuneError
 from rune.sources.execution import Threads
 from rune.sources.wasm.instance import Dead, Instance
-from rune.sources.wasm.policy import Policy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -59,7 +59,7 @@ class _Own:
 class Pool:
     """`make` gives a new instance that is ready for calls."""
 
-    def __init__(self, name: str, make: Callable[[], Instance], policy: Policy) -> None:
+    def __init__(self, name: str, make: Callable[[], Instance], policy: PolicyTable) -> None:
         self._name = name
         self._make = make
         self._isolation = policy.isolation
