@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rune.client.kept import Cache as Cache
     from rune.connect import Client as Client
+    from rune.connect import SyncClient as SyncClient
     from rune.errors import ConfigError as ConfigError
     from rune.errors import NeedsAuth as NeedsAuth
     from rune.errors import NotFound as NotFound
@@ -48,6 +49,7 @@ _NAMES = {
     "Result": "rune.request",
     "RuneError": "rune.errors",
     "Server": "rune.sources.functions",
+    "SyncClient": "rune.connect",
     "Text": "rune.sources.content",
     "TimedOut": "rune.errors",
     "ToolError": "rune.errors",

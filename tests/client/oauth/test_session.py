@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
@@ -20,7 +21,7 @@ from rune.client.oauth.tokens import Credential, read
 from rune.config.model import AuthTable
 from rune.errors import ConfigError, NeedsAuth, Unavailable
 from tests.client.fakes import call
-from tests.client.oauth.site import SECRET, Site, oauth, reach, serving
+from tests.client.oauth.site import SECRET, Browser, Site, oauth, reach, serving
 from tests.client.web import modern
 from tests.client.web import serving as open_to_all
 
@@ -48,6 +49,33 @@ def age(site: Site, folder: Path, *, by: float, life: float = 3600.0) -> Credent
     account = Account("", credential.issuer, canonical(site.url))
     Vault(folder / "vault", environ={}).save(account, msgspec.to_builtins(credential))
     return credential
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_an_error_carries_the_way_to_a_sign_in(status, tmp_path):
+    """Nobody can be asked here, but whoever gets the error may know somebody."""
+    async with serving() as site:
+        auth = oauth(site, tmp_path, person=False)
+        if status == 403:
+            async with reach(site, oauth(site, tmp_path)) as peer:
+                await peer.handle(call())
+            site.wanted = ("write",)
+        with pytest.raises(NeedsAuth) as caught:
+            async with reach(site, auth) as peer:
+                await peer.handle(call())
+        door = caught.value.door
+        assert door.name == "guarded" and not door.opened()
+
+        @asynccontextmanager
+        async def visiting(port):
+            yield Browser(site, port)
+
+        site.token = {"scope": "write"} if status == 403 else site.token
+        await door.enter(visiting)
+        assert door.opened()
+        async with reach(site, auth) as peer:
+            assert (await peer.handle(call())).kind == "complete"
+        assert set(site.wanted) <= set(stored(site, tmp_path).asked)
 
 
 # --- signing in ------------------------------------------------------------------------------------------------------
