@@ -106,8 +106,8 @@ class House:
             if pipeline is not None:
                 made.plug(pipeline)
             made.parking = self.parking
-            if any(source.kind not in ("python", "wasm") for source in config.sources):
-                # A frame around each call, for those that may need it.
+            if any(source.kind == "url" for source in config.sources):
+                # A frame around each call, where a server could want a sign-in.
                 made.sign_ins = self.sign_ins
             return made
 
