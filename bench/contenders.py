@@ -20,6 +20,7 @@ SHARED: Final = ("uvicorn", "uvloop", "httptools")
 
 OURS: Final = "Rune"
 OURS_ASGI: Final = "Rune, plain ASGI"
+OURS_PLUGGED: Final = "Rune, three plugins"
 OFFICIAL: Final = "official SDK"
 PROXY: Final = "FastMCP proxy"
 LEAN: Final = "lean core"
@@ -40,7 +41,7 @@ class Contender:
 
     def command(self) -> list[str]:
         """How it is started. A peer is installed when it is wanted for the first time."""
-        if self.name == OURS:
+        if self.name in (OURS, OURS_PLUGGED):
             return [RUNE, "serve", *self.words]
         return [_PYTHONS.get(self.name, lambda: sys.executable)(), *self.words]
 
@@ -53,7 +54,7 @@ class Contender:
                 with replace(self, words=words, upstream=None).serving() as server:
                     yield server
             return
-        if self.name == OURS:
+        if self.name in (OURS, OURS_PLUGGED):
             with rune(*self.words) as server:
                 yield server
             return
@@ -82,6 +83,7 @@ _PEER: Final = "bench/peers/official.py"
 _MANY: Final = {"TOOLS": "500"}
 
 RUNE_HTTP: Final = Contender(OURS, ("bench/echo.py",))
+RUNE_PLUGGED: Final = Contender(OURS_PLUGGED, ("--config", "bench/plugins.toml"))
 RUNE_ASGI: Final = Contender(OURS_ASGI, ("-m", "bench.asgi", "{port}"))
 RUNE_STDIO: Final = Contender(OURS, ("--stdio", "bench/echo.py"))
 RUNE_MANY: Final = Contender(OURS, ("bench/many.py",))

@@ -19,6 +19,7 @@ from bench.contenders import (
     OFFICIAL_STDIO,
     OURS,
     OURS_ASGI,
+    OURS_PLUGGED,
     PROXY,
     PROXY_HOP,
     RELAY,
@@ -28,6 +29,7 @@ from bench.contenders import (
     RUNE_HOP_STDIO,
     RUNE_HTTP,
     RUNE_MANY,
+    RUNE_PLUGGED,
     RUNE_STDIO,
     Contender,
 )
@@ -119,6 +121,34 @@ class AtMost:
 
 
 @dataclass(frozen=True, slots=True)
+class Adds:
+    """At most so much more than another contender, in proportion to what the yardstick costs on this machine."""
+
+    limit: float
+    unit: str
+    ours: str
+    over: str
+    yardstick: str
+    gate: bool = False
+
+    def allowed(self, medians: Medians) -> float:
+        return self.limit * medians[self.yardstick] / REFERENCE_US
+
+    def added(self, medians: Medians) -> float:
+        return medians[self.ours] - medians[self.over]
+
+    def measured(self, medians: Medians) -> str:
+        return f"{self.added(medians):.1f} {self.unit} more"
+
+    def wanted(self, medians: Medians) -> str:
+        scaled = f"{self.limit:g} where the {self.yardstick} takes {REFERENCE_US:g}"
+        return f"<= {self.allowed(medians):.3g} {self.unit} more than {self.over} ({scaled})"
+
+    def met(self, medians: Medians) -> bool:
+        return self.added(medians) <= self.allowed(medians)
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
     """One thing that is measured. The first contender is ours."""
 
@@ -145,6 +175,13 @@ LINES: Final[Mapping[str, Line]] = {
         HttpLoad("modern"),
         (RUNE_ASGI, OFFICIAL_JSON, LEAN_ASGI),
         (Times(6, ours=OURS_ASGI), AtMost(30, "us", LEAN, ours=OURS_ASGI)),
+    ),
+    "plugins": Line(
+        "tools/call with 1 kB over HTTP past rate_limiter, deny_list and pii_filter, 2026-07-28, 32 clients",
+        "us CPU",
+        HttpLoad("modern", size=1000, yardstick=LEAN),
+        (RUNE_PLUGGED, RUNE_HTTP, LEAN_ASGI),
+        (Adds(8, "us", OURS_PLUGGED, OURS, LEAN),),
     ),
     "call-legacy": Line(
         "tools/call over HTTP, 2025-11-25 with sessions, 32 clients",

@@ -44,8 +44,8 @@ class Measure(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class HttpLoad:
-    """CPU per request of a server that many clients call; one process for all rounds. The `yardstick` is measured by
-    plain calls of 32 clients, whatever the others have to do."""
+    """CPU per request of a server that many clients call with a text of `size`; one process for all rounds. The
+    `yardstick` is measured by plain calls of 32 clients, whatever the others have to do."""
 
     era: str
     method: str = "call"
@@ -53,6 +53,7 @@ class HttpLoad:
     clients: int = 32
     key: str = "cpu_us"
     yardstick: str = ""
+    size: int = 16
 
     @contextmanager
     def prepared(self, contender: Contender, effort: Effort) -> Iterator[Callable[[], Sample]]:
@@ -61,6 +62,7 @@ class HttpLoad:
             method, clients = ("call", 32) if plain else (self.method, self.clients)
             words = ["http", server.url, "--pid", str(server.pid), "--era", self.era, "--method", method]
             words += ["--tools", str(self.tools), "-c", str(clients), "-d", str(effort.seconds)]
+            words += [] if plain else ["--size", str(self.size)]
             yield lambda: loader(words)
 
 

@@ -15,7 +15,7 @@ def test_only_what_is_looked_at_is_decoded_and_once():
     make = showing(ToolPreInvokePayload, headers=lambda: {"x": "y"})
     # Nobody has looked: what is broken does no harm.
     payload = make({"name": b'"t"', "args": b"{broken"})
-    assert (payload.name, touched(payload)) == ("t", ["name"])
+    assert (payload.name, touched(payload)) == ("t", ("name",))
     with pytest.raises(msgspec.DecodeError):
         _ = payload.args
     payload = make(RAW)
@@ -38,7 +38,7 @@ def test_they_are_what_plugin_authors_know():
     assert repr(payload) == "ToolPreInvokePayload(name='t', args={'a': [1]}, headers={})"
     assert type(payload).__name__ == "ToolPreInvokePayload"
     assert msgspec.json.encode(showing(ToolPreInvokePayload)(RAW)) == b'{"name":"t","args":{"a":[1]},"headers":{}}'
-    with pytest.raises(AttributeError, match="ToolPreInvokePayload has no arguments"):
+    with pytest.raises(AttributeError, match="has no attribute 'arguments'"):
         _ = payload.arguments
     assert not hasattr(showing(ToolPostInvokePayload, name="t")({"result": b"{}"}), "args")
 

@@ -15,7 +15,7 @@ import msgspec
 
 from rune.early import END, PROGRESS, Early
 from rune.notes import Screen
-from rune.payloads import showing
+from rune.payloads import late, showing
 from rune.pipeline import Blocked, Pipeline, Turn
 from rune.plugin import (
     AnswerPayload,
@@ -66,6 +66,7 @@ class Chain:
         self._resolve = resolve
         self._turns: OrderedDict[str, Turn] = OrderedDict()
         self._early = Early(pipeline, _POST)
+        self._posts = frozenset(method for method, hook in _POST.items() if pipeline.has(hook))
 
     def over(self, below: Handler) -> Handler:
         """A Handler that takes each request its way."""
@@ -112,7 +113,8 @@ class Chain:
         name = _shown(request) or request.text("name")
         turn = _turn(request, tools=name)
         try:
-            request = await self._answers(request, name, turn)
+            if request.answers:
+                request = await self._answers(request, name, turn)
             if self._pipeline.has("tool_pre_invoke"):
                 raw = {"name": _encode(name), "args": bytes(request.params.get("arguments", b"{}"))}
                 make = showing(ToolPreInvokePayload, headers=partial(_headers, request))
@@ -189,7 +191,7 @@ class Chain:
         return Result.of({**result.value, "tasks": tasks})
 
     async def _listen(self, below: Handler, request: Request) -> Result:
-        return await below(request.replace(emit=Screen(request.emit, self._told)))
+        return await below(request.replace(emit=Screen(request.emit, lambda: self._told)))
 
     async def _told(self, note: Note) -> Note | None:
         """A note of a listen: of those only what becomes of a task carries anything."""
@@ -206,14 +208,20 @@ class Chain:
         return request.replace(target=await self._resolve(request))
 
     async def _below(self, below: Handler, request: Request, name: str, turn: Turn) -> Result:
-        screen = Screen(request.emit, self._early.call(request.method, name, turn).judge)
+        method = request.method
+        screen = Screen(request.emit, lambda: self._early.call(method, name, turn).judge)
+        if self._pipeline.wraps:
+            below = self._pipeline.around(below, turn)
         try:
-            result = await self._pipeline.around(below, turn)(request.replace(emit=screen))
+            result = await below(request.replace(emit=screen))
             if screen.used:
                 screen(END)
         finally:
-            await screen.settled()
-        return await self._after(result, request.method, name, turn)
+            if screen.used:
+                await screen.settled()
+        if result.kind == "complete" and method not in self._posts:
+            return result
+        return await self._after(result, method, name, turn)
 
     async def _after(self, result: Result, method: str, name: str, turn: Turn) -> Result:
         if result.kind == "input_required":
@@ -222,8 +230,7 @@ class Chain:
         if result.kind == "task":
             self._remember(result, turn)
             return result
-        hook = _POST[method]
-        if not self._pipeline.has(hook):
+        if method not in self._posts:
             return result
         raw = await self._result(result.raw, method, name, turn)
         return result if raw is result.raw else Result(raw, result.kind)
@@ -305,16 +312,13 @@ class Chain:
             self._turns.popitem(last=False)
 
 
-def _turn(request: Request, **facts: str) -> Turn:
+def _turn(request: Request, **facts: str | None) -> Turn:
     caller = request.caller
-    tenant = caller.claims.get("tenant_id")
-    shared = GlobalContext(str(request.id or ""), caller.subject, tenant, _server(request))
-    known = {"server_ids": shared.server_id, "user_patterns": caller.subject, "tenant_ids": tenant}
-    return Turn({**known, **facts}, shared)
-
-
-def _server(request: Request) -> str | None:
-    return None if request.target is None else request.target.source.name
+    tenant = caller.claims.get("tenant_id") if caller.claims else None
+    server = None if request.target is None else request.target.source.name
+    facts |= {"server_ids": server, "user_patterns": caller.subject, "tenant_ids": tenant}
+    known = {"request_id": str(request.id or ""), "user": caller.subject, "tenant_id": tenant, "server_id": server}
+    return Turn(facts, late(GlobalContext, known))
 
 
 def _shown(request: Request) -> str | None:

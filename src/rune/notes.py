@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from rune.errors import RuneError
 from rune.request import Emit, Note, Relay
@@ -14,24 +14,31 @@ from rune.server.run import begin
 
 log = logging.getLogger("rune.plugins")
 
+Judge: TypeAlias = Callable[[Note], Coroutine[Any, Any, Note | None]]
+
 LINE: Final = 1024
 """Notes of one request that may wait for a plugin; more are left out."""
 
 
 class Screen(Relay):
-    """Notes on their way through plugins, in order. Most pass without waiting; if one has to, the others line up."""
+    """Notes on their way through plugins, in order. Most pass without waiting; if one has to, the others line up.
 
-    __slots__ = ("_judge", "_line", "_worker", "used")
+    Most calls say nothing: `judging` gives who judges their notes, when there is one.
+    """
 
-    def __init__(self, emit: Emit, judge: Callable[[Note], Coroutine[Any, Any, Note | None]]) -> None:
-        super().__init__(emit)
-        self._judge = judge
-        self._line: deque[Coroutine[Any, Any, None]] = deque()
-        self._worker: asyncio.Task[None] | None = None
+    __slots__ = ("_judge", "_judging", "_line", "_worker", "used")
+
+    def __init__(self, emit: Emit, judging: Callable[[], Judge]) -> None:
+        self.target = emit
         self.used = False
+        self._judging = judging
 
     def __call__(self, note: Note) -> None:
-        self.used = True
+        if not self.used:
+            self.used = True
+            self._judge = self._judging()
+            self._line: deque[Coroutine[Any, Any, None]] = deque()
+            self._worker: asyncio.Task[None] | None = None
         if len(self._line) >= LINE:
             # The plugins are slower than the call: what they have not seen does not leave.
             return
@@ -61,7 +68,7 @@ class Screen(Relay):
 
     async def settled(self) -> None:
         """Wait until all have been judged: nothing follows a result."""
-        if self._worker is not None and not self._worker.done():
+        if self.used and self._worker is not None and not self._worker.done():
             await self._worker
 
     async def room(self) -> None:

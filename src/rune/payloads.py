@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import MISSING, Field
 from functools import cache
 from typing import Any, Final, TypeAlias
 
@@ -23,35 +23,30 @@ _new = object.__new__
 def showing(kind: type, **given: Any) -> Make:
     """How payloads of a kind are made: `given` are fields that are not for plugins to change, functions for those that
     are made anew for each."""
-    late = _late(kind)
+    kind = _late(kind)
 
     def make(raw: Raw) -> Any:
-        made = _new(late)
+        made: Any = _new(kind)
         made._raw = raw
         made._given = given
+        made._values = {}
         return made
 
     return make
 
 
-def late(kind: type, given: Mapping[str, Any]) -> Any:
-    """One value of a dataclass whose other fields get their defaults when somebody looks."""
+def late(kind: type, values: dict[str, Any]) -> Any:
+    """One value of a dataclass with some of its fields; others get their defaults when somebody looks."""
     made = _new(_late(kind))
-    made._raw = NOTHING
-    made._given = given
+    made._raw = made._given = NOTHING
+    made._values = values
     return made
 
 
-def touched(payload: Any) -> list[str]:
+def touched(payload: Any) -> Iterable[str]:
     """The fields that somebody has looked at, or set."""
-    found = []
-    for name in payload.__dataclass_fields__:
-        try:
-            object.__getattribute__(payload, name)
-        except AttributeError:
-            continue
-        found.append(name)
-    return found
+    names: Iterable[str] = payload._values
+    return tuple(names)
 
 
 @cache
@@ -59,23 +54,32 @@ def _late(kind: type) -> Any:
     fields: Mapping[str, Any] = kind.__dataclass_fields__  # type: ignore[attr-defined]
 
     class Late(kind):  # type: ignore[misc]
-        __slots__ = ("_given", "_raw")
+        __slots__ = ("_given", "_raw", "_values")
 
-        def __getattr__(self, name: str) -> Any:
-            # Only what is not set yet comes here.
-            if name not in fields:
-                raise AttributeError(f"{kind.__name__} has no {name}")
-            if name in self._raw:
-                value = _decode(self._raw[name])
-            elif name in self._given:
-                value = self._given[name]
-                value = value() if callable(value) else value
-            elif fields[name].default_factory is not MISSING:
-                value = fields[name].default_factory()
-            else:
-                value = fields[name].default
-            setattr(self, name, value)
-            return value
-
+    for name, field in fields.items():
+        setattr(Late, name, _member(name, field))
     Late.__name__, Late.__qualname__, Late.__module__ = kind.__name__, kind.__qualname__, kind.__module__
     return Late
+
+
+def _member(name: str, field: Field[Any]) -> property:
+    """A field that gets its value when somebody looks. A slot without a value would cost an exception."""
+
+    def read(self: Any) -> Any:
+        values: dict[str, Any] = self._values
+        if name in values:
+            return values[name]
+        if name in self._raw:
+            value = _decode(self._raw[name])
+        elif name in self._given:
+            value = self._given[name]
+            value = value() if callable(value) else value
+        else:
+            value = field.default if field.default_factory is MISSING else field.default_factory()
+        values[name] = value
+        return value
+
+    def write(self: Any, value: Any) -> None:
+        self._values[name] = value
+
+    return property(read, write)

@@ -284,7 +284,9 @@ class AnswerPayload:
 class Plugin:
     """Base of all plugins. Hooks that a class does not have cost nothing.
 
-    `implementation` says what its inner loop is made of: "rust" or "python".
+    `implementation` says what its inner loop is made of: "rust" or "python". A class that can tell from the JSON alone
+    that it has nothing to say may have `passes(hook, raw)`, with the fields of the payload as they stand in the
+    message; then it is asked first, and its hook only where that is False.
     """
 
     implementation: Implementation = "python"

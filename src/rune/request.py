@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
-from copy import copy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeAlias
 
@@ -108,7 +107,8 @@ class Request(msgspec.Struct, eq=False):
 
     def replace(self, **changes: Any) -> Self:
         """A copy with some attributes changed."""
-        other = copy(self)
+        # Not `copy.copy`: it looks around for a while before it calls this.
+        other: Self = self.__copy__()  # type: ignore[attr-defined]
         for name, value in changes.items():
             setattr(other, name, value)
         if "meta" in changes:

@@ -53,27 +53,26 @@ class Blocked(ProtocolError):
 class Turn:
     """One request on its way through the plugins."""
 
-    __slots__ = ("_given", "contexts", "facts", "records", "shared")
+    __slots__ = ("contexts", "facts", "records", "shared")
 
     def __init__(self, facts: dict[str, str | None], shared: GlobalContext) -> None:
         self.facts = facts
         self.shared = shared
         self.contexts: dict[str, PluginContext] = {}
         self.records: list[Record] = []
-        self._given = {"global_context": shared}
 
     def context(self, name: str) -> PluginContext:
         """What a plugin keeps from its first hook to its last."""
         found = self.contexts.get(name)
         if found is None:
-            found = self.contexts[name] = late(PluginContext, self._given)
+            found = self.contexts[name] = late(PluginContext, {"global_context": self.shared})
         return found
 
 
 class Step:
     """One hook of one plugin."""
 
-    __slots__ = ("blocks", "call", "changes", "config", "hook", "largest", "name", "plugin")
+    __slots__ = ("blocks", "call", "changes", "config", "hook", "largest", "name", "passes", "plugin")
 
     def __init__(self, plugin: Running, hook: str) -> None:
         self.plugin = plugin
@@ -82,6 +81,7 @@ class Step:
         self.call: Call = getattr(plugin.plugin, hook)
         self.name = self.config.name
         self.largest = self.config.max_content_size
+        self.passes: Callable[[str, Raw], bool] | None = getattr(plugin.plugin, "passes", None)
         self.blocks = self.config.mode.blocks
         self.changes = self.config.mode.changes
 
@@ -98,6 +98,9 @@ class Step:
             for value in raw.values():
                 if len(value) > self.largest:
                     raise RuneError(f"was given more than {self.largest} bytes (max_content_size)")
+            if self.passes is not None and self.passes(self.hook, raw):
+                running.nanoseconds += perf_counter_ns() - began
+                return None
             answer, rest = begin(self.call(make(raw), turn.contexts.get(self.name) or turn.context(self.name)))
         except Exception as error:  # noqa: BLE001 - whatever a plugin raises is judged by its error policy
             Ask(self, raw, make, turn, began).failed(error)

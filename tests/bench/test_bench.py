@@ -25,7 +25,7 @@ def bench(*words: str) -> subprocess.CompletedProcess[str]:
 def test_a_quick_run_of_each_kind_of_line(tmp_path: Path) -> None:
     page = tmp_path / "results.md"
     before = (ROOT / "bench" / "RESULTS.md").read_bytes() if (ROOT / "bench" / "RESULTS.md").exists() else None
-    lines = ["call-legacy", "pipelined-modern", "list", "listen", "idle", "hop-stdio"]
+    lines = ["call-legacy", "pipelined-modern", "list", "listen", "idle", "hop-stdio", "plugins"]
     done = bench("--quick", *lines, "--output", str(page))
     assert done.returncode == 0, done.stdout + done.stderr
     text = page.read_text()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -17,8 +19,11 @@ from rune.plugin import (
     ToolPreInvokePayload,
 )
 from rune.plugins.deny import DenyList
+from rune.plugins.pii import PiiFilterPlugin
 from rune.plugins.regex import RegexFilter
 from rune.plugins.texts import UNTOUCHED, mapped
+from tests.kernels.texts import texts
+from tests.sizes import LONG
 
 CONTEXT = PluginContext(GlobalContext())
 JSON = st.recursive(
@@ -97,3 +102,42 @@ async def test_denied_tools_are_neither_listed_nor_called():
 
 def test_payloads_are_plain_values():
     assert msgspec.json.encode(ToolPreInvokePayload("t", {"a": 1})) == b'{"name":"t","args":{"a":1},"headers":{}}'
+
+
+@pytest.mark.parametrize("implementation", ["python", "auto"])
+def test_what_passes_undecoded_is_what_would_not_be_changed(implementation):
+    plugin = PiiFilterPlugin(PluginConfig(name="pii", config={"implementation": implementation}))
+    drawn, passed = texts(9), 0
+    for one, two in islice(zip(drawn, drawn, strict=False), 200_000 if LONG else 10_000):
+        if "\ud800" in one + two:
+            continue
+        for value in ({"text": one}, {one: two, "n": 41111111}, {"tel": [two, one], "x": 1.5}):
+            if plugin.passes("tool_pre_invoke", {"name": b'"t"', "args": msgspec.json.encode(value)}):
+                passed += 1
+                assert mapped(value, plugin.text) is value, value
+    assert passed > 1000
+
+
+async def test_what_passes_undecoded_would_not_be_refused():
+    plugin, passed = deny(words=["Tel", 'a"b', "KEY", "é"], tools=["x_*"]), 0
+    for text in islice(texts(10), 5000):
+        if "\ud800" in text:
+            continue
+        raw = {"name": b'"t"', "args": msgspec.json.encode({"a": [text]})}
+        if plugin.passes("tool_pre_invoke", raw):
+            passed += 1
+            answer = await plugin.tool_pre_invoke(ToolPreInvokePayload("t", {"a": [text]}), CONTEXT)
+            assert answer.continue_processing
+    assert passed > 500
+
+
+def test_what_an_escape_stands_for_is_looked_at():
+    pii, words = PiiFilterPlugin(PluginConfig(name="pii")), deny(words=["drop table"])
+    clean, hidden = b'{"a":"clean"}', rb'{"a":"ada\u0040example.org dr\u006fp table"}'
+    for plugin in (pii, words):
+        assert plugin.passes("tool_pre_invoke", {"name": b'"t"', "args": clean})
+        assert not plugin.passes("tool_pre_invoke", {"name": b'"t"', "args": hidden})
+    assert not deny(tools=["x_*"]).passes("tool_pre_invoke", {"name": b'"x_y"', "args": clean})
+    # Pieces of a text have to be held, whatever they look like; patterns of others may look beyond quotes.
+    assert not pii.passes("progress_pre_send", {"message": b'"clean"'})
+    assert not regex(("^a", "b")).passes("tool_pre_invoke", {"name": b'"t"', "args": clean})

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
+import re
+from collections.abc import Mapping
+from fnmatch import translate
 from typing import Any
 
 from rune.errors import ConfigError
 from rune.plugin import ListPayload, Plugin, PluginConfig, PluginContext, PluginResult, PluginViolation
-from rune.plugins.texts import mapped
 
 
 class DenyList(Plugin):
@@ -24,25 +25,49 @@ class DenyList(Plugin):
             raise ConfigError(f"unknown key {sorted(unknown)[0]}", hint="known keys: words, tools")
         self._words = tuple(word.lower() for word in _texts(config, "words"))
         self._tools = tuple(_texts(config, "tools"))
+        self._matches = re.compile("|".join(map(translate, self._tools))).match if self._tools else None
         if not (self._words or self._tools):
             raise ConfigError("has nothing to deny", hint='config = { words = ["…"] } or { tools = ["…"] }')
 
+    def passes(self, hook: str, raw: Mapping[str, bytes]) -> bool:
+        """Nothing is decoded where no word stands anywhere in the JSON."""
+        args = raw.get("args")
+        # An escape may stand for anything.
+        if args is None or b"\\" in args:
+            return False
+        if self._matches is not None and "name" in raw and self._matches(str(raw["name"], "utf-8")[1:-1]):
+            return False
+        if self._words:
+            lower = str(args, "utf-8").lower()
+            for word in self._words:
+                if word in lower:
+                    return False
+        return True
+
     def _denied(self, name: str) -> bool:
-        return any(fnmatchcase(name, glob) for glob in self._tools)
+        return self._matches is not None and self._matches(name) is not None
+
+    def _hit(self, value: Any) -> str | None:
+        """The first word that stands in a value"""
+        kind = type(value)
+        if kind is str:
+            lower = value.lower()
+            for word in self._words:
+                if word in lower:
+                    return word
+            return None
+        for item in value.values() if kind is dict else value if kind is list else ():
+            hit = self._hit(item)
+            if hit is not None:
+                return hit
+        return None
 
     def _judge(self, args: Any) -> PluginResult[Any]:
-        hit: list[str] = []
-
-        def look(text: str) -> str:
-            lower = text.lower()
-            hit.extend(word for word in self._words if word in lower)
-            return text
-
-        mapped(args, look)
-        if not hit:
+        hit = self._hit(args) if self._words else None
+        if hit is None:
             return PluginResult()
         # Which word it was is for the log: it may be what nobody is to say.
-        return _refused("holds a word that is not allowed", "deny", f"the word {hit[0]!r}")
+        return _refused("holds a word that is not allowed", "deny", f"the word {hit!r}")
 
     async def tool_pre_invoke(self, payload: Any, context: PluginContext) -> PluginResult[Any]:
         if self._denied(payload.name):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from rune.plugin import (
@@ -29,17 +29,25 @@ UNTOUCHED: Final = frozenset({"type", "mimeType", "blob", "data", "uri", "result
 
 def mapped(value: Any, change: Callable[[str], str], kept: frozenset[str] = frozenset()) -> Any:
     """The value with every text changed; the very same object where nothing has. `kept` members stay as they are."""
-    if isinstance(value, str):
+    kind = type(value)
+    if kind is str:
         return change(value)
-    if isinstance(value, list):
-        items = [mapped(item, change, kept) for item in value]
-        return value if all(new is old for new, old in zip(items, value, strict=True)) else items
-    if isinstance(value, dict):
-        members = {
-            key: item if key in kept and isinstance(item, str) else mapped(item, change, kept)
-            for key, item in value.items()
-        }
-        return value if all(members[key] is value[key] for key in value) else members
+    if kind is dict:
+        members = None
+        for key, item in value.items():
+            new = (item if key in kept else change(item)) if type(item) is str else mapped(item, change, kept)
+            if new is not item:
+                members = members or dict(value)
+                members[key] = new
+        return members or value
+    if kind is list:
+        items = None
+        for index, item in enumerate(value):
+            new = mapped(item, change, kept)
+            if new is not item:
+                items = items or list(value)
+                items[index] = new
+        return items or value
     return value
 
 
@@ -48,6 +56,21 @@ class TextPlugin(Plugin):
     longer than `window`, unless it is one run of visible ASCII characters."""
 
     window = WINDOW
+    local = False
+    """Whether it changes a text only if it would change every longer text with this one between quotes."""
+
+    def passes(self, hook: str, raw: Mapping[str, bytes]) -> bool:
+        """Nothing is decoded where all of it, as it stands, is free of what the filter looks for."""
+        if not self.local or hook == "progress_pre_send":
+            return False
+        for value in raw.values():
+            # An escape may stand for anything.
+            if b"\\" in value:
+                return False
+            text = str(value, "utf-8")
+            if self.text(text) is not text:
+                return False
+        return True
 
     def text(self, text: str) -> str:
         """The text as it may pass; the very same object when nothing is wrong with it."""
