@@ -113,7 +113,7 @@ async def gate(books, *, profile=None):
     """A gateway, its sign-ins and its pages."""
     pages = Pages()
     gateway = Gateway([Mount(books, "books_")], profile=profile)
-    gateway.sign_ins = SignIns(pages)
+    gateway.lead(SignIns(pages))
     async with gateway:
         yield gateway, pages
     await gateway.sign_ins.close()

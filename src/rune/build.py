@@ -108,7 +108,7 @@ class House:
             made.parking = self.parking
             if any(source.kind == "url" for source in config.sources):
                 # A frame around each call, where a server could want a sign-in.
-                made.sign_ins = self.sign_ins
+                made.lead(self.sign_ins)
             return made
 
         whole = gateway(None)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Container, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import msgspec
 
@@ -32,6 +32,8 @@ from rune.tasks import Tasks, check_declared
 from rune.view import Mount, View
 
 log = logging.getLogger("rune.gateway")
+
+_CALLS: Final = ("tools/call", "resources/read", "prompts/get")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +91,7 @@ class Gateway:
         self._ears = ExitStack()
         self._methods: dict[str, Handler] = {
             "server/discover": self._discover,
-            "tools/call": self._call,
-            "resources/read": self._call,
-            "prompts/get": self._call,
+            **dict.fromkeys(_CALLS, self._call),
             "completion/complete": self._complete,
             "subscriptions/listen": self._listen,
             **{name: self._list for name, method in METHODS.items() if method.members},
@@ -202,18 +202,19 @@ class Gateway:
         # Handed on, not awaited: each frame between the rim and the source would cost every call.
         return method(request)
 
-    def _call(self, request: Request) -> Coroutine[Any, Any, Result]:
-        return self._called(request) if self.sign_ins is None else self._signed_in(request, self.sign_ins)
+    def lead(self, sign_ins: SignIns) -> None:
+        """Make a question of a sign-in that a call needs first: a frame around each, where a source may need it."""
+        self.sign_ins = sign_ins
+        self._methods |= dict.fromkeys(_CALLS, partial(self._signed_in, sign_ins))
 
-    async def _signed_in(self, request: Request, sign_ins: SignIns) -> Result:
-        """A call that may need a sign-in first, which is a question to the user."""
+    async def _signed_in(self, sign_ins: SignIns, request: Request) -> Result:
         if STATE in request.state:
             found = await sign_ins.returned(request)
             if isinstance(found, Result):
                 return found
             request = found
         try:
-            return await self._called(request)
+            return await self._call(request)
         except NeedsAuth as error:
             if request.target is None:
                 raise
@@ -225,10 +226,10 @@ class Gateway:
             source, wanting = locked
             return await sign_ins.ask(request, wanting, partial(_revive, source))
 
-    def _called(self, request: Request, view: View | None = None) -> Coroutine[Any, Any, Result]:
+    def _call(self, request: Request, view: View | None = None) -> Coroutine[Any, Any, Result]:
         view = view or self.router.fresh(request)
         if view is None:
-            return self._called_later(request)
+            return self._call_later(request)
         target = self.router.resolve(request, view) if not request.state else self._resume(request, view)
         if target.item is not None and target.item.headers and request.headers is not None:
             check_param_headers(request.headers, target.item.headers, request.params.get("arguments"))
@@ -236,8 +237,8 @@ class Gateway:
         answer = self._chain(request)
         return self._shown(view.shades[target.source], request, answer) if target.source in view.shades else answer
 
-    async def _called_later(self, request: Request) -> Result:
-        return await self._called(request, await self.router.view_for_call(request))
+    async def _call_later(self, request: Request) -> Result:
+        return await self._call(request, await self.router.view_for_call(request))
 
     async def _shown(self, shade: Shade, request: Request, answer: Coroutine[Any, Any, Result]) -> Result:
         """A result whose URIs are those that clients know; only that of a source some of whose are not its own here."""

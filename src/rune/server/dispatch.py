@@ -27,6 +27,8 @@ LARGE: Final = 16 * 1024
 """Bytes of a result from which on a copy costs more than a detour."""
 _SERVER: Final = modern.SERVER_KEY.encode()
 _MAX_ANSWERS: Final = 256
+# CPython makes a bound method for each call of a method of an imported name.
+_row: Final = MODERN_METHODS.get
 _HEAD: Final = b'{"jsonrpc":"2.0","id":'
 _RESULT: Final = b',"result":'
 _CLOSE: Final = ord("}")
@@ -126,7 +128,7 @@ class Dispatcher:
 
     def _read(self, message: Opened, reply: Reply, headers: Mapping[bytes, bytes] | None, caller: Caller) -> Request:
         method: str = message.method  # type: ignore[assignment]
-        params, row = message.params, MODERN_METHODS.get(method)
+        params, row = message.params, _row(method)
         if params is None:
             raise ProtocolError(INVALID_PARAMS, NO_OBJECT)
         raw = params.get("_meta")
