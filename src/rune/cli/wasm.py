@@ -1,4 +1,4 @@
-"""`rune wasm build`: components from source files."""
+"""`rune wasm`: components from source files, what they ask for, and what they get."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from pathlib import Path
 import click
 
 from rune.cli import screen
+from rune.cli.wasm_policy import grant, inspect, revoke
 from rune.sources.wasm.build import WORLDS, build
 
 
 @click.group()
 def wasm() -> None:
-    """Build WebAssembly components.
+    """Build WebAssembly components, look at them, and say what they may do.
 
     \b
     rune wasm build app.py        with componentize-py
@@ -41,3 +42,7 @@ def build_(source: Path, out: Path | None, world: str | None, as_json: bool) -> 
         return
     screen.out(str(built.path))
     screen.err(f"{built.world}, {built.size / 1024:,.0f} KiB; next: rune serve {built.path}")
+
+
+for verb in (inspect, grant, revoke):
+    wasm.add_command(verb)

@@ -1,0 +1,55 @@
+"""What a component is and asks for, read off its types: nothing of it runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+from rune.config.policy import PolicyTable
+from rune.sources.wasm.component import Loaded
+from rune.sources.wasm.engine import Machine, load
+from rune.sources.wasm.guest import GuestDialect
+from rune.sources.wasm.instance import Exports
+from rune.sources.wasm.wasi import WasiDialect
+
+ASKS: Final = {
+    "rune:guest/http": "network: hosts, through the gateway",
+    "wasi:filesystem/": "storage: folders",
+    "wasi:sockets/": "sockets: never granted, they fail",
+    "wasi:http/": "wasi:http: never granted, it does not start; rune:guest/http is there instead",
+    "wasi:cli/environment": "environment: variables",
+}
+"""Imports that mean something to a policy, and what."""
+
+
+def look(path: Path, cache: Path) -> dict[str, Any]:
+    """Kind, imports, exports and what it asks for.
+
+    Raises:
+        ConfigError: it is no component.
+    """
+    component, digest = load(path, cache)
+    exports = Exports(component)
+    kind = "wasi:mcp" if WasiDialect.fits(exports) else "rune:guest" if GuestDialect.fits(exports) else "plain"
+    imports = sorted(component.type.imports(Machine.get().engine))
+    asks = [told for prefix, told in ASKS.items() if any(name.startswith(prefix) for name in imports)]
+    return {
+        "file": str(path),
+        "sha256": digest,
+        "size": path.stat().st_size,
+        "kind": kind,
+        "imports": imports,
+        "exports": sorted({name.partition("#")[0] for name in exports.indices}),
+        "asks": asks,
+    }
+
+
+def offers(path: Path, cache: Path) -> dict[str, list[str]]:
+    """The names of what it registers, in an instance that may do nothing.
+
+    Raises:
+        ConfigError: it does not start without grants.
+    """
+    catalog = Loaded(path.stem, path, PolicyTable(), cache).offer.catalog
+    kinds = {"tools": catalog.tools, "resources": (*catalog.resources, *catalog.templates), "prompts": catalog.prompts}
+    return {kind: [item.name for item in items] for kind, items in kinds.items()}
