@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
 from bench.kernels.pii import CPEX_PACKAGE
 from rune import native
 from rune.kernels.pii import KINDS
-from tests.peers import program, python_venv
+from tests.kernels.corpus import labelled, run
+from tests.peers import python_venv
 from tests.sizes import LONG
 
 NATIVE = native.installed()[0] is not None
@@ -29,18 +28,9 @@ for line in sys.stdin:
 CPEX_KINDS = {"email", "phone", "ssn", "credit_card", "date_of_birth"}
 
 
-def run(folder: Path, *words: str, given: str = "") -> list[dict]:
-    command = [program(folder, "python"), *words]
-    done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=600, check=False)
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
-
-
 @pytest.fixture(scope="module")
 def corpus():
-    folder = python_venv("pii-corpus", "Faker==40.54.0", "python-stdnum==2.2")
-    rows = run(folder, str(Path(__file__).with_name("labelled.py")), "20260728", str(TEXTS))
-    return [(row["text"], [tuple(entity) for entity in row["entities"]]) for row in rows]
+    return labelled(TEXTS)
 
 
 class Score:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 PIECES = (
     "123-45-6789", "4111 1111 1111 1111", "4111-1111-1111-1111", "5500005555555559", "378282246310005",
@@ -35,6 +35,23 @@ def texts(seed: int) -> Iterator[str]:
             text = "".join(dice.choice(NOISE) for _ in range(dice.randrange(1, 60)))
         if dice.random() < 0.02:
             text *= dice.randrange(2, 40)
+        yield text
+
+
+def mutants(corpus: Sequence[str], seed: int) -> Iterator[str]:
+    """Without end: parts of known texts, damaged, anywhere in the blocks and windows that a scanner reads by."""
+    dice = random.Random(seed)
+    while True:
+        known = dice.choice(corpus)
+        start = dice.randrange(len(known))
+        text = _damaged(dice, known[start : start + dice.randrange(1, 250)])
+        if dice.random() < 0.3:
+            text = _damaged(dice, text + dice.choice(PIECES) + _glued(dice, 3))
+        if dice.random() < 0.03:
+            text = (
+                dice.choice(("x", " ", "1 ", "a")) * dice.choice((dice.randrange(80), dice.randrange(3960, 4110)))
+                + text
+            )
         yield text
 
 
