@@ -7,3 +7,4 @@ pub mod repair;
 pub mod secrets;
 pub mod sql;
 mod trigger;
+mod window;

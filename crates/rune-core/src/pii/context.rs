@@ -1,7 +1,7 @@
 //! Words that give a number its meaning: what stands just before it, in the common languages.
 
 use super::chars::{LETTER, is};
-use crate::trigger::Window;
+use crate::window::Window;
 
 /// Bytes before a number in which its word may stand; no digit and no line end may come in between.
 const REACH: usize = 40;

@@ -8,6 +8,7 @@ mod context;
 mod email;
 mod keys;
 mod numbers;
+mod phone;
 mod scanner;
 mod tokens;
 

@@ -6,7 +6,8 @@ use super::chars::{ADDRESS, BEFORE, DIGIT, HEX, JOINT, UPPER, VALUE, WORD, at, b
 use super::context;
 use super::numbers::{Groups, Run};
 use super::{Entity, Kind, email, keys, tokens};
-use crate::trigger::{Marks, Window, with_units};
+use crate::trigger::Marks;
+use crate::window::{Window, with_units};
 
 /// Bytes before the first digit of a window. A colon that belongs to an address is at most ten bytes away.
 const BACK: usize = 12;
