@@ -52,13 +52,20 @@ class Plugged:
             return None
         if self._pipelines and self._pipelines[-1][0] == config.plugins:
             return self._pipelines[-1][1]
-        made = [self._plugin(table, config, at) for at, table in enumerate(config.plugins)]
-        pipeline = Pipeline(made)
+        pipeline = Pipeline(self.made(config))
         await pipeline.__aenter__()
         self._pipelines.append((config.plugins, pipeline))
         if len(self._pipelines) > FORMER:
             await self._pipelines.pop(0)[1].__aexit__()
         return pipeline
+
+    def made(self, config: Config) -> list[tuple[Plugin, PluginConfig]]:
+        """The plugins of a config, not started.
+
+        Raises:
+            ConfigError: when one cannot be found, or does not like its config.
+        """
+        return [self._plugin(table, config, at) for at, table in enumerate(config.plugins)]
 
     def _plugin(self, table: PluginTable, config: Config, at: int) -> tuple[Plugin, PluginConfig]:
         origin = config.lines.get(f"plugins.{at}", str(config.path))

@@ -23,6 +23,7 @@ VERBS: Final = {
     "tool": ("rune.cli.tools:tool", "List, show and call tools."),
     "resource": ("rune.cli.resources:resource", "List and read resources."),
     "prompt": ("rune.cli.prompts:prompt", "List and get prompts."),
+    "plugins": ("rune.cli.plugins:plugins", "List, show and measure the plugins of a config."),
     "inspect": ("rune.cli.inspect:inspect", "Show what a server is and offers."),
     "wasm": ("rune.cli.wasm:wasm", "Build WebAssembly components."),
     "auth": ("rune.cli.auth:auth", "Sign in to servers, list and end sign-ins."),

@@ -54,6 +54,11 @@ def served(function: F) -> F:
     return common(_config(function))
 
 
+def configuring(function: F) -> F:
+    """What verbs have that read a config and serve nothing."""
+    return common(_config(function))
+
+
 def plugging(function: F) -> F:
     """What verbs have that know plugins beside those of the config."""
     kind = click.Path(exists=True, dir_okay=False, path_type=Path)
