@@ -120,7 +120,7 @@ class _Job:
 
 def _telling(lines: Sequence[str]) -> list[str]:
     """Of many lines the first that speak of errors, else the last."""
-    errors = [line for line in lines if re.search(r"\berror\b|Error\b", line)]
+    errors = list(dict.fromkeys(line for line in lines if re.search(r"\berror\b|Error\b", line)))
     return errors[:3] if errors else list(lines[-3:])
 
 

@@ -33,9 +33,12 @@ class _Whole(msgspec.Struct):
     completion: dict[str, Any] | UnsetType = UNSET
     inputRequests: dict[str, Any] | UnsetType = UNSET
     requestState: msgspec.Raw | UnsetType = UNSET
+    ttlMs: Any = UNSET
+    cacheScope: Any = UNSET
 
 
 _read: Final = msgspec.json.Decoder(_Whole).decode
+_UNSAID: Final = {b"ttlMs": b"0", b"cacheScope": b'"private"'}
 
 
 class GuestDialect:
@@ -162,6 +165,11 @@ class GuestDialect:
             raise misfit(method, f"it has no {key}" if kind == "complete" else f"resultType {kind!r}")
         if whole.resultType is UNSET:
             raw = b'{"resultType":"complete",' + raw.lstrip()[1:]
+        if key == "contents":
+            # How long it is good for must be said; a guest that does not say it is asked again.
+            for member, value in ((b"ttlMs", whole.ttlMs), (b"cacheScope", whole.cacheScope)):
+                if value is UNSET:
+                    raw = b'{"%b":%b,' % (member, _UNSAID[member]) + raw.lstrip()[1:]
         return Result(raw)
 
 
