@@ -6,14 +6,17 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from rune.sources.wasm.engine import SMALL
 from tests.peers import program, sdk
+from tests.rig import rig
 from tests.serving import ROOT, RUNE, rune
-from tests.sources.wasm.wat import HERE, component
+from tests.sources.wasm.wat import HERE, component, tools
 
 DEADLINE = 60
 LEGACY, MODERN = "2025-11-25", "2026-07-28"
@@ -62,3 +65,33 @@ def test_without_the_engine_the_extra_is_named(plain: Path, tmp_path: Path) -> N
     assert done.returncode == 1
     assert "WebAssembly needs the package wasmtime" in done.stderr
     assert "pip install 'rune-mcp[wasm]'" in done.stderr
+
+
+def test_a_component_that_is_being_compiled_does_not_keep_the_gateway(tmp_path: Path) -> None:
+    """It is large enough to be compiled by another process, which ends with the gateway."""
+    functions = "".join(
+        f'(func (export "f{each}") (param i32) (result i32) {"(local.get 0) (i32.const 3) i32.mul (local.set 0)" * 400}'
+        " (local.get 0))"
+        for each in range(400)
+    )
+    path = component(tmp_path, f"(component (core module {functions}))", "large")
+    assert path.stat().st_size > SMALL
+    with rig(str(path)) as server:
+        assert server.stop() == 0
+
+
+def test_a_component_that_changes_is_read_again(tmp_path: Path) -> None:
+    path = tools(tmp_path, ("echo",))
+    (tmp_path / "rune.toml").write_text(f"[sources.hand]\nwasm = '{path}'\nprefix = ''\n")
+    with rig("--config", str(tmp_path / "rune.toml")) as server:
+
+        def names() -> list[str]:
+            command = [RUNE, "tool", "list", "--url", server.url, "--json"]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, check=True)
+            return [tool["name"] for tool in json.loads(done.stdout)["tools"]]
+
+        assert names() == ["echo"]
+        tools(tmp_path, ("echo", "number"))
+        end = time.monotonic() + DEADLINE
+        while names() != ["echo", "number"]:
+            assert time.monotonic() < end, server.said

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -14,9 +15,10 @@ from rune.errors import INTERNAL_ERROR, METHOD_NOT_FOUND, ConfigError, ProtocolE
 from rune.request import Note, Request, Result
 from rune.source import Catalog, Filter, Listeners
 from rune.sources.content import error_result
+from rune.sources.execution import Threads
 from rune.sources.wasm.dialect import Dialect, Offer
 from rune.sources.wasm.egress import Egress
-from rune.sources.wasm.engine import Machine, check_kind, load
+from rune.sources.wasm.engine import Compilers, Machine, check_kind, load
 from rune.sources.wasm.exchange import Exchange
 from rune.sources.wasm.guest import GuestDialect
 from rune.sources.wasm.instance import Dead, Exports, Instance
@@ -32,12 +34,14 @@ ASKED: Final = frozenset({"tools/call", "resources/read", "prompts/get", "comple
 class Loaded:
     """A component, ready to be instantiated: the template of its instances."""
 
-    def __init__(self, name: str, path: Path, policy: PolicyTable, cache: Path | None) -> None:
+    def __init__(
+        self, name: str, path: Path, policy: PolicyTable, cache: Path | None, compilers: Compilers | None = None
+    ) -> None:
         self.name = name
         self.policy = policy
         self.egress = Egress(name, policy)
         self.component: Component
-        self.component, self.digest = load(path, cache)
+        self.component, self.digest = load(path, cache, compilers)
         self.exports = Exports(self.component)
         self.dialect: Dialect = _dialect(name, self.exports)
         self.linker = Linker(Machine.get().engine)
@@ -90,6 +94,9 @@ class WasmSource:
         self.policy = policy or PolicyTable()
         self.listeners = Listeners()
         self._cache = cache
+        # Not those of the loop, which waits for its own at the end.
+        self._threads = Threads(2)
+        self._compilers = Compilers()
         self._loading: asyncio.Task[Loaded] | None = None
         self._loaded: Loaded | None = None
         self._offer: Offer | None = None
@@ -110,6 +117,7 @@ class WasmSource:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
+        self._compilers.stop()
         for task in (self._rereading, self._loading):
             if task is not None:
                 task.cancel()
@@ -118,6 +126,7 @@ class WasmSource:
             await self.pool.close()
         if self._loaded is not None:
             await self._loaded.egress.close()
+        self._threads.close()
         self._loading = self.pool = self._loaded = None
 
     def _begin(self) -> asyncio.Task[Loaded]:
@@ -126,7 +135,8 @@ class WasmSource:
         return self._loading
 
     async def _load(self) -> Loaded:
-        loaded = await asyncio.to_thread(Loaded, self.name, self.path, self.policy, self._cache)
+        make = partial(Loaded, self.name, self.path, self.policy, self._cache, self._compilers)
+        loaded = await self._threads.run(make)
         self.pool = Pool(self.name, loaded.make, self.policy)
         self._offer, self._loaded = loaded.offer, loaded
         self.pool.refill()
@@ -200,7 +210,7 @@ class WasmSource:
         if loaded is None or self._offer is None:
             return
         try:
-            offer = await asyncio.to_thread(loaded.read)
+            offer = await self._threads.run(loaded.read)
         except RuneError as error:
             log.warning("%s: its lists stay as they were: %s", self.name, error)
             return

@@ -92,7 +92,16 @@ class Machine:
         return cls._only
 
 
-def load(path: Path, cache: Path | None) -> tuple[Component, str]:
+class Compilers(set["subprocess.Popen[bytes]"]):
+    """The processes that compile for somebody, who may lose interest."""
+
+    def stop(self) -> None:
+        """End them."""
+        for each in tuple(self):
+            each.kill()
+
+
+def load(path: Path, cache: Path | None, compilers: Compilers | None = None) -> tuple[Component, str]:
     """The component in a file, and the digest of the file. `cache` is the folder for compiled ones; without it they are
     compiled anew each time.
 
@@ -109,13 +118,13 @@ def load(path: Path, cache: Path | None) -> tuple[Component, str]:
         return _compiled(path.name, data), digest
     kept = _folder(cache) / f"{digest}-{version()}-{_SETTINGS}.cwasm"
     if not _ours(kept):
-        _compile(path, data, kept)
+        _compile(path, data, kept, compilers)
     try:
         return Component.deserialize_file(Machine.get().engine, str(kept)), digest
     except WasmtimeError:
         # Not whole, or not for this machine: made once more.
         kept.unlink(missing_ok=True)
-        _compile(path, data, kept)
+        _compile(path, data, kept, compilers)
         return Component.deserialize_file(Machine.get().engine, str(kept)), digest
 
 
@@ -180,15 +189,24 @@ def _ours(path: Path) -> bool:
     return stat.S_ISREG(found.st_mode) and (os.name != "posix" or found.st_uid == os.geteuid())
 
 
-def _compile(path: Path, data: bytes, out: Path) -> None:
+def _compile(path: Path, data: bytes, out: Path, compilers: Compilers | None) -> None:
     if len(data) <= SMALL:
         write(_compiled(path.name, data), out)
         return
     command = [sys.executable, "-m", "rune.sources.wasm.compile", str(out), path.name]
-    done = subprocess.run(command, input=data, capture_output=True, timeout=COMPILE_TIMEOUT, check=False)
-    if done.returncode:
-        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise ConfigError(said[-1] if said else f"{path.name}: the compiler ended with status {done.returncode}")
+    known = Compilers() if compilers is None else compilers
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        known.add(process)
+        try:
+            _, said = process.communicate(data, timeout=COMPILE_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            raise ConfigError(f"{path.name}: not compiled within {COMPILE_TIMEOUT} s") from None
+        finally:
+            known.discard(process)
+            process.kill()
+    if process.returncode:
+        lines = said.decode("utf-8", "replace").strip().splitlines()
+        raise ConfigError(lines[-1] if lines else f"{path.name}: the compiler ended with status {process.returncode}")
 
 
 def write(component: Component, out: Path) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from rune.config.policy import PolicyTable
 from rune.errors import RuneError
 from rune.sources.execution import Threads
+from rune.sources.wasm.engine import TICK
 from rune.sources.wasm.instance import Dead, Instance
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ log = logging.getLogger("rune.wasm")
 
 USES: Final = 1000
 """Calls after which an instance is replaced: guests leak, too."""
+GRACE: Final = 2.0
+"""Seconds in which guests that were stopped must have ended."""
 CALLERS: Final = 64
 """Callers whose own instance is kept."""
 
@@ -72,6 +75,7 @@ class Pool:
         self._refills: set[asyncio.Task[None]] = set()
         self._lock = threading.Lock()
         self._generation = 0
+        self._busy = 0
         self.discarded = 0
 
     async def run(self, exchange: Exchange, work: Callable[[Instance], T]) -> T:
@@ -114,6 +118,15 @@ class Pool:
                 del self._own[subject]
 
     def _work(self, ticket: Ticket, idle: deque[Instance], exchange: Exchange, work: Callable[[Instance], T]) -> T:
+        with self._lock:
+            self._busy += 1
+        try:
+            return self._worked(ticket, idle, exchange, work)
+        finally:
+            with self._lock:
+                self._busy -= 1
+
+    def _worked(self, ticket: Ticket, idle: deque[Instance], exchange: Exchange, work: Callable[[Instance], T]) -> T:
         generation = self._generation
         try:
             # The one that came back last: where instances are shared, few are used much.
@@ -173,4 +186,8 @@ class Pool:
         for task in self._refills:
             task.cancel()
         await asyncio.gather(*self._refills, return_exceptions=True)
+        # A thread that is inside of a guest when the interpreter ends would take the process with it.
+        patience = asyncio.get_running_loop().time() + GRACE
+        while self._busy and asyncio.get_running_loop().time() < patience:  # noqa: ASYNC110 - threads have no event
+            await asyncio.sleep(TICK)
         self._threads.close()
