@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -124,3 +126,18 @@ async def test_who_shares_an_instance(hand: Path, tmp_path: Path) -> None:
                 request = Request("tools/call", {"name": b'"number"'}, caller=Caller(subject))  # type: ignore[dict-item]
                 counts.setdefault(isolation, []).append((await gateway.handle(request)).value["structuredContent"])
     assert counts == {"call": [1, 1, 1], "caller": [1, 1, 2], "shared": [1, 2, 3]}
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
+async def test_what_a_guest_took_is_given_back_at_once(opened: Open, hand: Path) -> None:
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    async with asyncio.timeout(DEADLINE), opened(hand) as client:
+        await client.call_tool("flood", {})
+        before = resident()
+        for tool in ("flood", "bomb", "flood", "bomb"):
+            with contextlib.suppress(ProtocolError):
+                await client.call_tool(tool, {})
+        # Each of them had more than 100 MB.
+        assert resident() - before < 64 << 20

@@ -58,7 +58,10 @@ class Loaded:
             ConfigError: it cannot run, or what it says cannot be.
         """
         try:
-            return self.dialect.register(Instance(self, self.linker))
+            instance = Instance(self, self.linker)
+            offer = self.dialect.register(instance)
+            instance.close()
+            return offer
         except Dead as error:
             raise ConfigError(f"{self.name}: {error}", hint=_hint(str(error))) from None
         except ConfigError as error:

@@ -176,6 +176,11 @@ class Instance:
         function = self._functions[name] = found._func
         return function
 
+    def close(self) -> None:
+        """Give its memory back now, whoever still holds it: tracebacks do, until they are collected."""
+        self._functions.clear()
+        self.store.close()
+
     def stop(self) -> None:
         """End what runs, from any thread, at the next tick."""
         self.watch.stopped = True

@@ -135,6 +135,7 @@ class Pool:
             instance = self._make()
         ticket.instance, instance.exchange = instance, exchange
         if ticket.stopped:
+            instance.close()
             raise Dead("stopped: the call is over")
         try:
             value = work(instance)
@@ -143,17 +144,19 @@ class Pool:
             raise
         except Dead:
             self.discarded += 1
+            ticket.instance = None
+            instance.close()
             raise
         self._back(instance, idle, generation)
         return value
 
     def _back(self, instance: Instance, idle: deque[Instance], generation: int) -> None:
         instance.exchange = None
-        if self._isolation == "call":
-            return
         instance.uses += 1
-        if instance.uses < USES and generation == self._generation:
+        if self._isolation != "call" and instance.uses < USES and generation == self._generation:
             idle.append(instance)
+        else:
+            instance.close()
 
     def refill(self) -> None:
         """Make an instance ahead of the next call, in the background."""
