@@ -8,7 +8,8 @@ PYTEST := $(BIN)/coverage run -m pytest -q
 ALONE := tests/e2e/test_defects.py tests/e2e/test_leaks.py tests/e2e/test_soak.py \
 	tests/e2e/oauth/test_login.py tests/wires/test_child.py
 
-.PHONY: setup run test long lint types bench docs rust-dev rust-build rust-test rust-check rust-bench
+.PHONY: setup run test long lint types bench docs rust-dev rust-build rust-test rust-check rust-bench \
+	rust-test-all rust-verify rust-fuzz rust-audit rust-coverage
 
 setup: $(VENV)/.setup $(VENV)/.native
 
@@ -68,6 +69,30 @@ rust-test:
 rust-check: rust-test
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+
+# Both halves of every kernel: Rust by itself, then the tests in Python with the wheel and without it.
+rust-test-all: rust-test setup
+	RUNE_NATIVE=require $(BIN)/python -m pytest -q tests/kernels tests/plugins tests/test_native.py
+	RUNE_NATIVE=off $(BIN)/python -m pytest -q tests/kernels tests/plugins tests/test_native.py
+
+# A million generated texts for each pair of twins.
+rust-verify: setup
+	RUNE_NATIVE=require RUNE_LONG=1 $(BIN)/python -m pytest -q tests/kernels
+
+# FUZZ_SECONDS for each kernel, one after the other; needs a nightly toolchain.
+FUZZ_SECONDS ?= 600
+rust-fuzz:
+	@command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz --locked
+	for kernel in pii rate repair secrets sql; do \
+	cargo +nightly fuzz run $$kernel -- -max_total_time=$(FUZZ_SECONDS) -max_len=4096 || exit 1; done
+
+rust-audit:
+	@command -v cargo-audit >/dev/null || cargo install cargo-audit --locked
+	cargo audit
+
+rust-coverage:
+	@command -v cargo-llvm-cov >/dev/null || cargo install cargo-llvm-cov --locked
+	cargo llvm-cov --workspace --exclude rune-py --summary-only
 
 # Against the kernels of others, in one run; writes bench/KERNELS.md.
 rust-bench: setup

@@ -4,7 +4,7 @@
 
 mod rules;
 
-use rules::{FIRST, KEY, PREFIXES, VALUE, WORD, is, run};
+use rules::{FIRST, KEY, PREFIXES, VALUE, WORD, begins, is, run};
 
 /// What a secret is. The order decides between two that begin at one place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -160,7 +160,7 @@ impl Scanner<'_> {
         let mut word = false;
         for at in 0..self.text.len() {
             let byte = self.text[at];
-            if !word && is(byte, FIRST) {
+            if !word && is(byte, FIRST) && begins(byte, self.text.get(at + 1).copied().unwrap_or(0)) {
                 self.prefixed(at);
             }
             word = is(byte, WORD);

@@ -118,6 +118,25 @@ static TABLE: [u8; 256] = {
     table
 };
 
+/// The first two letters of all rules, a bit for each pair.
+static PAIRS: [u64; 1024] = {
+    let mut pairs = [0; 1024];
+    let mut rule = 0;
+    while rule < PREFIXES.len() {
+        let pair = (PREFIXES[rule].1[0] as usize) << 8 | PREFIXES[rule].1[1] as usize;
+        pairs[pair / 64] |= 1 << (pair % 64);
+        rule += 1;
+    }
+    pairs
+};
+
+/// Whether two letters begin a rule.
+#[inline]
+pub fn begins(first: u8, second: u8) -> bool {
+    let pair = usize::from(first) << 8 | usize::from(second);
+    PAIRS[pair / 64] >> (pair % 64) & 1 != 0
+}
+
 /// Whether a byte is in one of the classes.
 #[inline]
 pub fn is(byte: u8, wanted: u8) -> bool {
