@@ -21,7 +21,7 @@ from rune.sources.wasm.egress import Egress
 from rune.sources.wasm.engine import Compilers, Machine, check_kind, load
 from rune.sources.wasm.exchange import Exchange
 from rune.sources.wasm.guest import GuestDialect
-from rune.sources.wasm.instance import Dead, Exports, Instance
+from rune.sources.wasm.instance import Dead, Exports, Instance, too_long
 from rune.sources.wasm.plain import PlainDialect
 from rune.sources.wasm.pool import Pool
 from rune.sources.wasm.wasi import WasiDialect
@@ -178,6 +178,9 @@ class WasmSource:
         exchange = Exchange(request, self.name, self._changed)
         try:
             result: Result = await self.pool.run(exchange, work)
+            # Each text was measured when it came; many of them are one answer all the same.
+            if len(result.raw) > (most := self.policy.limits.output):
+                raise ToolError(too_long(self.name, len(result.raw), most))
             return result
         except Dead as error:
             raise self._failure(request, str(error)) from None
