@@ -326,10 +326,11 @@ fn keys_in(window: &Window, word: u64) -> u64 {
     if long == 0 {
         return 0;
     }
-    // Adding one to the beginning of a token carries it up to the first digit.
+    // Adding one to the beginning of a token carries it up to the first digit. In 1.1 the second has been judged.
     let begins = keys & !(keys << 1);
     let plain = keys & !window.digits;
-    long & window.digits & (begins | (begins & plain).wrapping_add(plain))
+    let again = window.marks << 1 & window.digits << 2;
+    long & window.digits & (begins & !again | (begins & plain).wrapping_add(plain))
 }
 
 #[inline(always)]
