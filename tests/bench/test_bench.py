@@ -13,6 +13,7 @@ from bench.lines import LINES, REFERENCE_US, AtMost, Line, Times
 from bench.measures import Effort, HttpLoad
 from bench.report import Outcome, markdown
 from tests.serving import ROOT
+from tests.sizes import LONG
 
 DEADLINE = 240
 
@@ -25,7 +26,9 @@ def bench(*words: str) -> subprocess.CompletedProcess[str]:
 def test_a_quick_run_of_each_kind_of_line(tmp_path: Path) -> None:
     page = tmp_path / "results.md"
     before = (ROOT / "bench" / "RESULTS.md").read_bytes() if (ROOT / "bench" / "RESULTS.md").exists() else None
-    lines = ["call-legacy", "pipelined-modern", "list", "listen", "idle", "hop-stdio", "plugins"]
+    lines = ["call-legacy", "pipelined-modern", "idle", "plugins"]
+    if LONG:
+        lines += ["list", "listen", "hop-stdio"]
     done = bench("--quick", *lines, "--output", str(page))
     assert done.returncode == 0, done.stdout + done.stderr
     text = page.read_text()

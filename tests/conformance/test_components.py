@@ -13,6 +13,7 @@ from rune import Client
 from tests import guests
 from tests.conformance import suite
 from tests.serving import rune
+from tests.sizes import LONG
 
 HERE: Final = Path(__file__).parent
 BOTH: Final = (
@@ -35,7 +36,12 @@ NOT_TOLD: Final = ("test_missing_capability", "test_streaming_elicitation")
 """Tools that ask, which are no part of this fixture; the suite says so of every check that needs them."""
 
 
-@pytest.fixture(scope="module", params=["everything_component.py", "everything_wasi.py"])
+FIXTURES: Final = ("everything_component.py", "everything_wasi.py")
+QUICK: Final = dict(zip(FIXTURES, SCENARIOS, strict=True))
+"""The quick size has each fixture and each revision once."""
+
+
+@pytest.fixture(scope="module", params=FIXTURES)
 def fixture(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
     """The name of the fixture, and where it is served."""
     name: str = request.param
@@ -49,6 +55,8 @@ def fixture(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
 @pytest.mark.parametrize("revision", SCENARIOS)
 def test_all_that_a_component_can_do_passes(fixture: tuple[str, str], revision: str) -> None:
     name, url = fixture
+    if not LONG and QUICK[name] != revision:
+        pytest.skip("every fixture in every revision: RUNE_LONG=1")
     report = suite.run("server", url, revision)
     wanted = set(SCENARIOS[revision]) - ({SOUND} if name == "everything_wasi.py" else set())
     assert wanted <= set(report.scored)

@@ -125,7 +125,7 @@ def test_only_the_wanted_kinds():
 def test_the_twins_agree_on_generated_texts():
     rust, python = (native.make_pii(name, KINDS, "#")[0] for name in ("rust", "python"))
     known = [text for text, _ in labelled(5_000 if LONG else 200)]
-    streams = ((texts(20260728), 1_000_000 if LONG else 15_000), (mutants(known, 20260728), 500_000 if LONG else 5_000))
+    streams = ((texts(20260728), 1_000_000 if LONG else 6_000), (mutants(known, 20260728), 500_000 if LONG else 2_000))
     for stream, count in streams:
         for text in islice(stream, count):
             assert rust.scan(text) == python.scan(text), repr(text)
@@ -155,5 +155,5 @@ def test_no_text_takes_more_than_its_share_of_time(scanner, piece):
             best = min(best, time.thread_time() - began)
         return best
 
-    small, large = cost(20_000), cost(160_000)
+    small, large = cost(5_000), cost(40_000)
     assert large < 8 * 4 * max(small, 1e-4)
