@@ -17,6 +17,7 @@ from rune.errors import RuneError
 from rune.sources.wasm.component import WasmSource
 from tests import guests
 from tests.rig import ROOT
+from tests.sizes import LONG
 
 DEADLINE: Final = 120
 SOURCES: Final = {
@@ -33,7 +34,7 @@ WHY: Final = {
 """What is said of it in C, where no interpreter stands between."""
 
 
-@pytest.fixture(params=SOURCES)
+@pytest.fixture(params=SOURCES if LONG else ["c"])
 async def bad(request: pytest.FixtureRequest) -> AsyncIterator[tuple[str, Client]]:
     """The language of a guest, and its client."""
     path = guests.component(SOURCES[request.param])
