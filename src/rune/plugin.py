@@ -10,12 +10,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from typing import Any, Final, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
 
 import msgspec
 
-from rune.native import Implementation
 from rune.store import Store
+
+if TYPE_CHECKING:
+    # Only its name: the kernels are loaded with the plugins that work with them.
+    from rune.native import Implementation
 
 P = TypeVar("P")
 

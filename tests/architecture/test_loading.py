@@ -17,7 +17,7 @@ META = {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontex
 REQUEST = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": META}}
 
 HEAVY = {"aiohttp", "jsonschema_rs", "keyring", "mcp", "pydantic", "rich", "starlette"}
-NOT_FOR_STDIO = HEAVY | {"httptools", "sqlite3", "uvicorn", "websockets"}
+NOT_FOR_STDIO = HEAVY | {"httptools", "rune_native", "sqlite3", "uvicorn", "websockets"}
 NOT_AT_IMPORT = NOT_FOR_STDIO | {"asyncio", "click", "cryptography", "msgspec"}
 
 
