@@ -25,7 +25,9 @@ class HttpClient(Client):
         super().__init__(revision, capabilities)
         self.url = url
         self.accept = accept or "application/json, text/event-stream"
-        self.http = aiohttp.ClientSession()
+        self.http = aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=None)
+        )  # streams stand for as long as the tests take
         self.session: str | None = None
         self.resumed: asyncio.Queue[tuple[str | None, str]] = asyncio.Queue()
         self._standing: asyncio.Task[None] | None = None
