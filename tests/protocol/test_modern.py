@@ -614,3 +614,21 @@ def test_what_a_client_mirrors_a_server_accepts(text, number, flag):
     sent = {key: modern.encode_header(value) for key, value in modern.mirrored(WANTED, arguments).items()}
     assert len(sent) == 3
     modern.check_param_headers(sent, WANTED, arguments)
+
+
+def test_usual_metas_are_remembered_within_a_bound() -> None:
+    """Each one is read for what it says, whether it was there before or had to go."""
+    for number in [*range(modern._KEPT + 2), 0, modern._KEPT + 1]:
+        info = {"name": str(number), "version": "1"}
+        meta = {modern.VERSION_KEY: MODERN, modern.CLIENT_KEY: info, modern.CAPABILITIES_KEY: {}}
+        found = modern.good_meta(msgspec.Raw(msgspec.json.encode(meta)))
+        assert found is not None and found.version == MODERN
+        assert msgspec.json.decode(found.client) == info
+        assert len(modern._GOOD) <= modern._KEPT
+
+
+@pytest.mark.parametrize(("name", "same"), [("echo", True), ("other", False), (5, False), (["echo"], False)])
+def test_headers_that_mirror_a_body_byte_for_byte(name: Any, same: bool) -> None:
+    headers = {b"mcp-protocol-version": MODERN.encode(), b"mcp-method": b"tools/call", b"mcp-name": b"echo"}
+    params = {"name": msgspec.Raw(msgspec.json.encode(name))}
+    assert modern.mirrored_by(headers, METHODS["tools/call"], params) is same
