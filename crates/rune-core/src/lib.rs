@@ -5,6 +5,7 @@ pub mod pii;
 pub mod rate;
 pub mod repair;
 pub mod secrets;
+mod span;
 pub mod sql;
 mod trigger;
 mod window;

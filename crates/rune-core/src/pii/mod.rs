@@ -14,6 +14,10 @@ mod tokens;
 
 use scanner::Scanner;
 
+use crate::span::{Span, hide};
+
+pub use crate::span::to_code_points;
+
 /// What an entity is. The order decides between two of the same extent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
@@ -90,16 +94,8 @@ impl Kind {
 /// Every kind.
 pub const EVERYTHING: u16 = (1 << Kind::ALL.len()) - 1;
 
-/// Something found: `text[start..end]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entity {
-    /// The first byte.
-    pub start: usize,
-    /// Behind the last byte.
-    pub end: usize,
-    /// What it is.
-    pub kind: Kind,
-}
+/// Something found, and what it is.
+pub type Entity = Span<Kind>;
 
 /// All entities of the wanted kinds (a sum of [`Kind::bit`]), sorted and without overlap.
 #[must_use]
@@ -115,33 +111,7 @@ pub fn scan(text: &[u8], wanted: u16) -> Vec<Entity> {
 /// The text with every entity replaced; `None` when there is nothing to replace.
 #[must_use]
 pub fn mask(text: &[u8], wanted: u16, by: &[u8]) -> Option<Vec<u8>> {
-    let found = scan(text, wanted);
-    if found.is_empty() {
-        return None;
-    }
-    let mut masked = Vec::with_capacity(text.len() + found.len() * by.len());
-    let mut last = 0;
-    for entity in found {
-        masked.extend_from_slice(&text[last..entity.start]);
-        masked.extend_from_slice(by);
-        last = entity.end;
-    }
-    masked.extend_from_slice(&text[last..]);
-    Some(masked)
-}
-
-/// Turn offsets in bytes into offsets in code points.
-pub fn to_code_points(text: &[u8], found: &mut [Entity]) {
-    let (mut byte, mut point) = (0, 0);
-    let mut advance = |to: usize| {
-        point += text[byte..to].iter().filter(|&&byte| byte & 0xC0 != 0x80).count();
-        byte = to;
-        point
-    };
-    for entity in found {
-        entity.start = advance(entity.start);
-        entity.end = advance(entity.end);
-    }
+    hide(text, &scan(text, wanted), by)
 }
 
 /// Entities that overlap become one that covers them all, of the kind of the longest: what is hidden must be hidden whole.

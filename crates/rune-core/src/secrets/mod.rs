@@ -6,6 +6,10 @@ mod rules;
 
 use rules::{FIRST, KEY, PREFIXES, VALUE, WORD, begins, is, run};
 
+use crate::span::{Span, hide};
+
+pub use crate::span::to_code_points;
+
 /// What a secret is. The order decides between two that begin at one place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
@@ -69,16 +73,8 @@ impl Kind {
     }
 }
 
-/// Something found: `text[start..end]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Secret {
-    /// The first byte.
-    pub start: usize,
-    /// Behind the last byte.
-    pub end: usize,
-    /// What it is.
-    pub kind: Kind,
-}
+/// Something found, and what it is.
+pub type Secret = Span<Kind>;
 
 /// Names of values, with their shortest value.
 const NAMES: &[(&[u8], bool)] = &[
@@ -113,33 +109,7 @@ pub fn scan(text: &[u8], wanted: u16) -> Vec<Secret> {
 /// The text with every secret replaced; `None` when there is nothing to replace.
 #[must_use]
 pub fn mask(text: &[u8], wanted: u16, by: &[u8]) -> Option<Vec<u8>> {
-    let found = scan(text, wanted);
-    if found.is_empty() {
-        return None;
-    }
-    let mut masked = Vec::with_capacity(text.len() + found.len() * by.len());
-    let mut last = 0;
-    for secret in found {
-        masked.extend_from_slice(&text[last..secret.start]);
-        masked.extend_from_slice(by);
-        last = secret.end;
-    }
-    masked.extend_from_slice(&text[last..]);
-    Some(masked)
-}
-
-/// Turn offsets in bytes into offsets in code points.
-pub fn to_code_points(text: &[u8], found: &mut [Secret]) {
-    let (mut byte, mut point) = (0, 0);
-    let mut advance = |to: usize| {
-        point += text[byte..to].iter().filter(|&&byte| byte & 0xC0 != 0x80).count();
-        byte = to;
-        point
-    };
-    for secret in found {
-        secret.start = advance(secret.start);
-        secret.end = advance(secret.end);
-    }
+    hide(text, &scan(text, wanted), by)
 }
 
 struct Scanner<'a> {

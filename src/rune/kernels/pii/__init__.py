@@ -6,11 +6,10 @@ Works on UTF-8. Byte searches in C find the few places worth looking at; Python 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import Final
 
 from rune.kernels.pii import email, keys, numbers, tokens
-from rune.kernels.pii.chars import Found
+from rune.kernels.scanner import Found, Scanner
 
 KINDS: Final = (
     "email", "phone", "ssn", "credit_card", "iban", "ipv4", "ipv6", "mac_address", "date_of_birth", "jwt",
@@ -24,39 +23,10 @@ _CAPITALS: Final = re.compile(rb"A(?:(?<=eyA)|(?=A(?:00|AA|za)))")
 """In shapes: an IBAN, an AWS key id, a key of Google, or the beginning of a JSON Web Token."""
 
 
-class Pii:
+class Pii(Scanner):
     """A scanner for a set of kinds, with the interface of `rune_native.Pii`."""
 
-    def __init__(self, kinds: Iterable[str], by: str) -> None:
-        self._kinds = frozenset(kinds)
-        unknown = sorted(self._kinds - set(KINDS))
-        if unknown:
-            raise ValueError(f"unknown kind: {unknown[0]}")
-        self._by = by
-
-    def scan(self, text: str) -> list[Found]:
-        """Sorted, without overlap, offsets in code points."""
-        data = text.encode("utf-8", "surrogatepass")
-        found = self._scan(data)
-        if found and len(data) != len(text):
-            return _to_code_points(data, found)
-        return found
-
-    def mask(self, text: str) -> str:
-        """The text with every entity replaced; the very same object when there is none."""
-        data = text.encode("utf-8", "surrogatepass")
-        found = self._scan(data)
-        if not found:
-            return text
-        if len(data) != len(text):
-            found = _to_code_points(data, found)
-        parts: list[str] = []
-        last = 0
-        for start, end, _ in found:
-            parts += (text[last:start], self._by)
-            last = end
-        parts.append(text[last:])
-        return "".join(parts)
+    KINDS = KINDS
 
     def _scan(self, data: bytes) -> list[Found]:
         shapes = data.translate(_SHAPES)
@@ -87,19 +57,3 @@ def _fuse(found: list[Found]) -> list[Found]:
             fused.append((start, end, kind))
             longest = length
     return fused
-
-
-def _to_code_points(data: bytes, found: list[Found]) -> list[Found]:
-    """Offsets in bytes as offsets in code points."""
-    points: list[Found] = []
-    byte = point = 0
-    for start, end, kind in found:
-        first = point + _points(data, byte, start)
-        point = first + _points(data, start, end)
-        byte = end
-        points.append((first, point, kind))
-    return points
-
-
-def _points(data: bytes, start: int, end: int) -> int:
-    return len(data[start:end].decode("utf-8", "surrogatepass"))

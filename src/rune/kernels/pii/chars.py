@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import string
-from typing import Final, TypeAlias
-
-Found: TypeAlias = tuple[int, int, str]
-"""Start, end and kind of an entity."""
+from typing import Final
 
 DIGIT: Final = frozenset(string.digits.encode())
 LETTER: Final = frozenset(string.ascii_letters.encode())

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from rune.kernels.pii.chars import ALNUM, DOMAIN, LETTER, LOCAL, Found
+from rune.kernels.pii.chars import ALNUM, DOMAIN, LETTER, LOCAL
+from rune.kernels.scanner import Found
 
 LONGEST: Final = 254
 """The longest local part and the longest domain that are looked at, in bytes."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from rune.kernels.pii.chars import ASSIGN, KEY, LETTER, VALUE, WORD, Found
+from rune.kernels.pii.chars import ASSIGN, KEY, LETTER, VALUE, WORD
+from rune.kernels.scanner import Found
 
 REACH: Final = 128
 """How far before its first digit a key may begin, in bytes."""

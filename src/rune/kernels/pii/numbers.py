@@ -10,8 +10,9 @@ import re
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from rune.kernels.pii.chars import WORD, Found, free_left, free_right
+from rune.kernels.pii.chars import WORD, free_left, free_right
 from rune.kernels.pii.context import BIRTH, PHONE, SSN, may_be_named
+from rune.kernels.scanner import Found
 
 Group: TypeAlias = tuple[int, int, bytes]
 """Start and end of some digits in a shape, and what joins them to the next ones."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from rune.kernels.pii.chars import DIGIT, WORD, Found
+from rune.kernels.pii.chars import DIGIT, WORD
+from rune.kernels.scanner import Found
 
 LONGEST_IPV6: Final = 45
 """The longest text of an IPv6 address: eight groups, the last two as IPv4."""

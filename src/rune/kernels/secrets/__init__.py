@@ -6,10 +6,10 @@ Works on UTF-8. A few patterns find the places worth looking at; each is judged 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import Final
 
-from rune.kernels.secrets.rules import BASE64, CLASSES, KINDS, NAMES, PREFIXES, SHORT, Found
+from rune.kernels.scanner import Found, Scanner
+from rune.kernels.secrets.rules import BASE64, CLASSES, KINDS, NAMES, PREFIXES, SHORT
 
 _PREFIX: Final = re.compile(
     rb"(?<![A-Za-z0-9_])(?=" + b"|".join(sorted({re.escape(rule[1]) for rule in PREFIXES})) + rb")"
@@ -32,57 +32,24 @@ _DIGIT: Final = re.compile(rb"[0-9]")
 _RANK: Final = {kind: rank for rank, kind in enumerate(KINDS)}
 
 
-class Secrets:
+class Secrets(Scanner):
     """A scanner for a set of kinds, with the interface of `rune_native.Secrets`."""
 
-    def __init__(self, kinds: Iterable[str], by: str) -> None:
-        self._kinds = frozenset(kinds)
-        unknown = sorted(self._kinds - set(KINDS))
-        if unknown:
-            raise ValueError(f"unknown kind: {unknown[0]}")
-        self._by = by
+    KINDS = KINDS
 
-    def scan(self, text: str) -> list[Found]:
-        """Sorted, without overlap, offsets in code points."""
-        data = text.encode("utf-8", "surrogatepass")
-        found = _scan(data, self._kinds)
-        if not found or len(data) == len(text):
-            return found
-        points: list[Found] = []
-        byte = point = 0
-        for start, end, kind in found:
-            first = point + len(data[byte:start].decode("utf-8", "surrogatepass"))
-            point = first + len(data[start:end].decode("utf-8", "surrogatepass"))
-            byte = end
-            points.append((first, point, kind))
-        return points
-
-    def mask(self, text: str) -> str:
-        """The text with every secret replaced; the very same object when there is none."""
-        found = self.scan(text)
-        if not found:
-            return text
-        parts: list[str] = []
-        last = 0
-        for start, end, _ in found:
-            parts += (text[last:start], self._by)
-            last = end
-        return "".join((*parts, text[last:]))
-
-
-def _scan(text: bytes, kinds: frozenset[str]) -> list[Found]:
-    found: list[Found] = []
-    for match in _PREFIX.finditer(text):
-        _prefixed(text, match.start(), found)
-    for match in _JWT.finditer(text):
-        found.append((match.start(), match.end(), "jwt"))
-    for match in _NAMED.finditer(text):
-        _named(text, match.end(), match[1].lower() in SHORT, found)
-    for match in _BEARER.finditer(text):
-        _named(text, match.end(), False, found)
-    _private_keys(text, found)
-    _passwords(text, found)
-    return _fused([each for each in found if each[2] in kinds])
+    def _scan(self, data: bytes) -> list[Found]:
+        found: list[Found] = []
+        for match in _PREFIX.finditer(data):
+            _prefixed(data, match.start(), found)
+        for match in _JWT.finditer(data):
+            found.append((match.start(), match.end(), "jwt"))
+        for match in _NAMED.finditer(data):
+            _named(data, match.end(), match[1].lower() in SHORT, found)
+        for match in _BEARER.finditer(data):
+            _named(data, match.end(), False, found)
+        _private_keys(data, found)
+        _passwords(data, found)
+        return _fused([each for each in found if each[2] in self._kinds])
 
 
 def _prefixed(text: bytes, start: int, found: list[Found]) -> None:

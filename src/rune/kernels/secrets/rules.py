@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Final, TypeAlias
-
-Found: TypeAlias = tuple[int, int, str]
-"""Start, end, kind."""
+from typing import Final
 
 KINDS: Final = (
     "private_key", "aws_access_key", "github_token", "gitlab_token", "slack_token", "google_api_key", "stripe_key",
