@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 TIME := $(VENV)/time
 PYTHON ?=
 PYTEST := $(BIN)/coverage run -m pytest -q
-ALONE := tests/e2e/test_defects.py tests/e2e/test_leaks.py tests/e2e/test_soak.py \
+ALONE := tests/e2e/test_defects.py tests/e2e/test_leaks.py tests/e2e/test_slow_clients.py tests/e2e/test_soak.py \
 	tests/e2e/oauth/test_login.py tests/wires/test_child.py
 
 .PHONY: setup run test long lint types bench docs rust-dev rust-build rust-test rust-check rust-bench \
