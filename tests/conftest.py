@@ -22,17 +22,19 @@ settings.load_profile("long" if LONG else "quick")
 
 @pytest.fixture(scope="session", autouse=True)
 def cache() -> Iterator[Path]:
-    """Where gateways that the tests start keep the last catalogs of their servers."""
+    """Where gateways that the tests start keep the last catalogs of their servers, and notes about components."""
     with tempfile.TemporaryDirectory(prefix="rune-cache-") as folder:
-        os.environ["RUNE_CACHE_DIR"] = folder
+        os.environ["RUNE_CACHE_DIR"], os.environ["RUNE_HOME"] = folder, f"{folder}/home"
         yield Path(folder)
-        del os.environ["RUNE_CACHE_DIR"]
+        del os.environ["RUNE_CACHE_DIR"], os.environ["RUNE_HOME"]
 
 
 @pytest.fixture(autouse=True)
 def own_cache(cache: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """One folder for each test; what lives longer shares that of the session."""
-    monkeypatch.setenv("RUNE_CACHE_DIR", str(cache / f"{abs(hash(request.node.nodeid)):x}"))
+    folder = cache / f"{abs(hash(request.node.nodeid)):x}"
+    monkeypatch.setenv("RUNE_CACHE_DIR", str(folder))
+    monkeypatch.setenv("RUNE_HOME", str(folder / "home"))
 
 
 @pytest.fixture

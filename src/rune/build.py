@@ -45,6 +45,12 @@ LATE: Final = {
     "python": "rune.sources.functions:Server",
     "wasm": "rune.sources.wasm.component:WasmSource",
     "upstream": "rune.sources.upstream.source:Upstream",
+    "stock": "rune.sources.wasm.stock:Stock",
+    "chosen": "rune.sources.wasm.stock:chosen",
+    "watched": "rune.sources.wasm.stock:watched",
+    "latest": "rune.sources.wasm.stock:latest",
+    "granted": "rune.sources.wasm.asks:granted",
+    "forget": "rune.sources.wasm.stock:forget",
     "look": "rune.sources.wasm.look:look",
     "offers": "rune.sources.wasm.look:offers",
     "grant": "rune.config.policy_edits:grant",
@@ -217,11 +223,14 @@ def _store(text: str) -> Store:
 
 def _key(config: SourceConfig) -> object:
     """What makes a source the same as another: all that it is made from, but not how it is shown."""
-    content = None
-    if config.kind in FILES.values():
+    content: object = None
+    policy = None
+    if config.kind == "wasm":
+        policy = policy_of(config)
+        content = late("chosen")(config, policy, components())
+    elif config.kind in FILES.values():
         with suppress(OSError):
             content = hashlib.sha256(Path(config.place).read_bytes()).digest()
-    policy = policy_of(config) if config.kind == "wasm" else None
     return replace(config, prefix="", tools=(), validate=None, origin="", policy=policy), content
 
 
@@ -268,7 +277,7 @@ def policy_of(source: SourceConfig) -> PolicyTable:
     """
     if source.policy is not None:
         return source.policy
-    path = next((path for path in beside(Path(source.place)) if path.is_file()), None)
+    path = next((path for path in beside(source.file) if path.is_file()), None)
     found: PolicyTable = PolicyTable() if path is None else late("policy")(path, surroundings())
     return found
 
@@ -282,9 +291,18 @@ def _component(source: SourceConfig) -> Source:
         raise ConfigError(
             f"{source.origin}: WebAssembly needs the package wasmtime", hint="pip install 'rune-mcp[wasm]'"
         ) from None
-    path = Path(source.place)
-    found: Source = kind(source.name, path, policy_of(source), places.cache(os.environ) / "wasm")
+    found: Source = kind(source.name, source.file, policy_of(source), components(), stock_of(source))
     return found
+
+
+def components() -> Path:
+    """The folder for components that were fetched or compiled."""
+    return places.cache(os.environ) / "wasm"
+
+
+def stock_of(source: SourceConfig) -> Any:
+    """Where the component of a source comes from, and which version of it is served."""
+    return late("stock")(source, policy_of(source), components())
 
 
 def _sign_ins(source: SourceConfig) -> object:

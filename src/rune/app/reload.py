@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol, TypeAlias
 
 from rune.app import Listen, listening
 from rune.app.signals import on_hangup, stop_on_signal
-from rune.build import House
+from rune.build import House, late
 from rune.config.model import Config
 from rune.config.policy import beside
 from rune.config.targets import FILES
@@ -186,9 +186,11 @@ async def serving(house: House, rim: Rim, load: Load | None) -> AsyncIterator[as
 
 def _watched(config: Config) -> tuple[Path, ...]:
     """The files that decide what is served."""
-    places = [Path(source.place) for source in config.sources if source.kind in FILES.values()]
-    policies = (path for place in places if place.suffix == ".wasm" for path in beside(place))
-    return *config.files, *places, *policies
+    places = [source.file for source in config.sources if source.kind in FILES.values()]
+    components = [source for source in config.sources if source.kind == "wasm"]
+    policies = (path for source in components for path in beside(source.file))
+    accepted = (path for source in components for path in late("watched")(source))
+    return *config.files, *places, *policies, *accepted
 
 
 def _stamps(paths: Iterable[Path]) -> Stamps:

@@ -25,7 +25,7 @@ VERBS: Final = {
     "prompt": ("rune.cli.prompts:prompt", "List and get prompts."),
     "plugins": ("rune.cli.plugins:plugins", "List, show and measure the plugins of a config."),
     "inspect": ("rune.cli.inspect:inspect", "Show what a server is and offers."),
-    "wasm": ("rune.cli.wasm:wasm", "Build WebAssembly components."),
+    "wasm": ("rune.cli.wasm:wasm", "Build, add and grant WebAssembly components."),
     "auth": ("rune.cli.auth:auth", "Sign in to servers, list and end sign-ins."),
     "secret": ("rune.cli.secrets:secret", "Keep secrets for configs in the vault."),
     "doctor": ("rune.cli.doctor:doctor", "Say what is wrong with a source, and what to do."),

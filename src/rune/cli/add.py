@@ -51,7 +51,15 @@ def add(words: tuple[str, ...], file: Path, as_json: bool, **options: Any) -> No
     rune add tools.py
     rune add mcp.json
     """
-    wanted, several = _wanted(words, file, options)
+    write(*_wanted(words, file, options), file, as_json=as_json, options=options)
+
+
+def write(wanted: list[Taken], several: bool, file: Path, *, as_json: bool, options: dict[str, Any]) -> None:
+    """Put sources into a rune.toml after a look at them: `options` are `replace` and `no_test`.
+
+    Raises:
+        ConfigError: the file is no good, or would be none.
+    """
     kept: dict[str, str] = {}
     environ = ChainMap(kept, cast(Any, surroundings()))
     if not several:

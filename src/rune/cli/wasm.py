@@ -1,4 +1,4 @@
-"""`rune wasm`: components from source files, what they ask for, and what they get."""
+"""`rune wasm`: components from source files, from where they are had, what they ask for, and what they get."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import click
 
 from rune.cli import screen
 from rune.cli.wasm_policy import grant, inspect, revoke
+from rune.cli.wasm_sources import add, list_, remove
 from rune.sources.wasm.build import WORLDS, build
 
 
 @click.group()
 def wasm() -> None:
-    """Build WebAssembly components, look at them, and say what they may do.
+    """Build WebAssembly components, add those of others, look at them, and say what they may do.
 
     \b
     rune wasm build app.py        with componentize-py
@@ -44,5 +45,5 @@ def build_(source: Path, out: Path | None, world: str | None, as_json: bool) -> 
     screen.err(f"{built.world}, {built.size / 1024:,.0f} KiB; next: rune serve {built.path}")
 
 
-for verb in (inspect, grant, revoke):
+for verb in (add, list_, inspect, grant, revoke, remove):
     wasm.add_command(verb)

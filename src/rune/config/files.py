@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from rune.config.component_toml import in_folder, known_policy, pinned_digest, with_folders
 from rune.config.fill import Unfilled, fill
 from rune.config.lines import Lines, find, json_lines, toml_lines
 from rune.config.lines import Path as KeyPath
@@ -29,7 +30,6 @@ from rune.config.model import (
     SourceConfig,
     SourceTable,
 )
-from rune.config.policy import LimitsTable, NetworkTable, PolicyTable, StorageTable
 from rune.config.sizes import Size, read_size
 from rune.errors import ConfigError
 
@@ -123,7 +123,7 @@ def read_toml(path: Path, environ: Mapping[str, str], text: str | None = None) -
     document.known((), document.value, _TABLES)
     server = document.read(("server",), document.value.get("server", {}), ServerTable)
     if server.store.startswith("sqlite:"):
-        place = _beside(path, server.store.removeprefix("sqlite:"))
+        place = in_folder(path, server.store.removeprefix("sqlite:"))
         server = msgspec.structs.replace(server, store=f"sqlite:{place}")
     entries = document.table(("sources",), document.value.get("sources", {}))
     sources = (_toml_source(document, name, value) for name, value in entries.items())
@@ -166,23 +166,20 @@ def _toml_source(document: Document, name: str, value: Any) -> SourceConfig | No
     if isinstance(value.get("auth"), dict):
         document.known((*path, "auth"), value["auth"], AuthTable.__struct_fields__)
     if isinstance(value.get("policy"), dict):
-        _known_policy(document, (*path, "policy"), value["policy"])
+        known_policy(document, (*path, "policy"), value["policy"])
     table = document.read(path, value, SourceTable)
     if not table.enabled:
         return None
     kind = _kind(document, path, value, table)
     command: tuple[str, ...] = ()
     place = ""
+    digest = pinned_digest(document, path, table)
     if kind == "command":
         command = _split(document, (*path, "command"), table.command)
+    elif digest:
+        place = table.wasm or ""
     elif kind in ("python", "wasm"):
-        place = str(_beside(document.path, getattr(table, kind)))
-        if not Path(place).is_file():
-            hint = "it is meant from the folder of this file"
-            error = document.error((*path, kind), f"no such file: {place}", hint)
-            # A reload looks out for it.
-            error.data = Path(place)
-            raise error
+        place = _file(document, (*path, kind), getattr(table, kind))
     else:
         place = check_url(table.url or "", document.origin(*path, "url"))
         _check_auth(document, path, table)
@@ -193,10 +190,13 @@ def _toml_source(document: Document, name: str, value: Any) -> SourceConfig | No
         command=command,
         prefix=f"{name}_" if table.prefix is None else table.prefix,
         env=table.env,
-        cwd=str(_beside(document.path, table.cwd or ".")) if kind == "command" else None,
+        cwd=str(in_folder(document.path, table.cwd or ".")) if kind == "command" else None,
         headers=table.headers,
         auth=_with_file(document.path, table.auth),
-        policy=_with_folders(document, path, table.policy),
+        policy=with_folders(document, path, table.policy),
+        digest=digest,
+        private=table.private,
+        stands_for=str(in_folder(document.path, f"{name}.wasm")) if digest else "",
         timeout=table.timeout,
         idle=table.idle,
         concurrency=table.concurrency,
@@ -204,12 +204,22 @@ def _toml_source(document: Document, name: str, value: Any) -> SourceConfig | No
         max_connections=table.max_connections,
         share=table.share,
         children=table.children,
-        roots=tuple(root if "://" in root else _beside(document.path, root).as_uri() for root in table.roots),
+        roots=tuple(root if "://" in root else in_folder(document.path, root).as_uri() for root in table.roots),
         protocol=table.protocol,
         validate=table.validate,
         tools=table.tools,
         origin=document.origin(*path),
     )
+
+
+def _file(document: Document, path: KeyPath, text: str) -> str:
+    place = in_folder(document.path, text)
+    if not place.is_file():
+        error = document.error(path, f"no such file: {place}", "it is meant from the folder of this file")
+        # A reload looks out for it.
+        error.data = place
+        raise error
+    return str(place)
 
 
 def _kind(document: Document, path: KeyPath, value: dict[str, Any], table: SourceTable) -> Kind:
@@ -223,31 +233,6 @@ def _kind(document: Document, path: KeyPath, value: dict[str, Any], table: Sourc
             message = f"{key} means nothing for a source with {kinds[0]}"
             raise document.error((*path, key), message, f"it belongs to {' and '.join(owners)}")
     return kinds[0]
-
-
-def _known_policy(document: Document, path: KeyPath, value: dict[str, Any]) -> None:
-    document.known(path, value, PolicyTable.__struct_fields__)
-    limits = value.get("limits")
-    if isinstance(limits, dict):
-        document.known((*path, "limits"), limits, LimitsTable.__struct_fields__)
-    for key, shape in (("storage", StorageTable), ("network", NetworkTable)):
-        entries = value.get(key)
-        for index, entry in enumerate(entries if isinstance(entries, list) else ()):
-            if isinstance(entry, dict):
-                document.known((*path, key, index), entry, shape.__struct_fields__)
-
-
-def _with_folders(document: Document, path: KeyPath, policy: PolicyTable | None) -> PolicyTable | None:
-    """Folders that a component may see, from the folder of the config; they must be there."""
-    if policy is None:
-        return None
-    found = []
-    for index, each in enumerate(policy.storage):
-        folder = _beside(document.path, each.path)
-        if not folder.is_dir():
-            raise document.error((*path, "policy", "storage", index), f"no such folder: {folder}")
-        found.append(msgspec.structs.replace(each, path=str(folder)))
-    return msgspec.structs.replace(policy, storage=tuple(found))
 
 
 def _check_auth(document: Document, path: KeyPath, table: SourceTable) -> None:
@@ -355,12 +340,7 @@ def _with_file(path: Path, auth: AuthTable | None) -> AuthTable | None:
     """The file of a token is meant from the folder of the config, too."""
     if auth is None or auth.assertion_file is None:
         return auth
-    return msgspec.structs.replace(auth, assertion_file=str(_beside(path, auth.assertion_file)))
-
-
-def _beside(path: Path, other: str) -> Path:
-    """A path in a config file is meant from the folder of that file."""
-    return (path.absolute().parent / Path(other).expanduser()).resolve()
+    return msgspec.structs.replace(auth, assertion_file=str(in_folder(path, auth.assertion_file)))
 
 
 def _hook(shape: type, value: Any) -> Any:

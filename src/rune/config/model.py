@@ -138,7 +138,9 @@ class SourceTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     url: Annotated[str | None, Meta(description="an MCP server on HTTP or WebSocket")] = None
     command: Annotated[str | Texts | None, Meta(description="an MCP server on stdio: a list, or one string")] = None
     python: Annotated[str | None, Meta(description="a Python file with a `rune.Server`")] = None
-    wasm: Annotated[str | None, Meta(description="a WebAssembly component")] = None
+    wasm: Annotated[str | None, Meta(description="a WebAssembly component: a file, an https:// URL, or oci://")] = None
+    digest: Annotated[str | None, Meta(description="of a component from a URL: `sha256:…`; nothing else is run")] = None
+    private: Annotated[bool, Meta(description="whether its URL may lead into this machine or network")] = False
     policy: Annotated[PolicyTable | None, Meta(description="what the component may do and cost")] = None
     prefix: Annotated[Prefix | None, Meta(description="put before its names; `NAME_` when not given")] = None
     env: Annotated[dict[str, str], Meta(description="environment variables for `command`")] = {}
@@ -194,6 +196,8 @@ FIELDS_OF: Final[dict[str, tuple[Kind, ...]]] = {
     "roots": ("url", "command"),
     "protocol": ("url", "command"),
     "policy": ("wasm",),
+    "digest": ("wasm",),
+    "private": ("wasm",),
 }
 """Fields of a source that mean something for some kinds only."""
 
@@ -212,6 +216,10 @@ class SourceConfig:
     headers: dict[str, str] = field(default_factory=dict, repr=False)
     auth: AuthTable | None = None
     policy: PolicyTable | None = None
+    digest: str = ""
+    private: bool = False
+    stands_for: str = ""
+    """Of a component that has to be fetched: the file that it would be, beside which its policy lies."""
     timeout: float | None = None
     idle: float | None = None
     concurrency: int = 100
@@ -224,6 +232,11 @@ class SourceConfig:
     validate: bool | None = None
     tools: tuple[str, ...] = ()
     origin: str = ""
+
+    @property
+    def file(self) -> Path:
+        """Of a component: where it lies, or would lie."""
+        return Path(self.stands_for or self.place)
 
     @property
     def shown(self) -> str:

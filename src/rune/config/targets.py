@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from rune.config.components import pinned, reference
 from rune.config.files import check_url, plain_name, read_mcp_json, read_toml
 from rune.config.model import Config, Kind, SourceConfig
 from rune.errors import ConfigError
@@ -71,6 +72,12 @@ def check_target(target: str) -> None:
 
 def _single(target: str) -> SourceConfig:
     """A target that is one server."""
+    if target.startswith("oci://"):
+        name = plain_name(reference(target).repository.rpartition("/")[2])
+        stands_for = str(Path(f"{name}.wasm").resolve())
+        return SourceConfig(
+            name, "wasm", place=target, digest=pinned(target, None), stands_for=stands_for, origin=target
+        )
     if re.match(r"[a-z]+://", target):
         url = check_url(target)
         return SourceConfig(plain_name(urlsplit(url).hostname or ""), "url", place=url, origin=target)

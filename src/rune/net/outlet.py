@@ -59,11 +59,14 @@ class Outlet:
         headers: Mapping[str, str] | None = None,
         limits: Limits | None = None,
         policy: Policy = anywhere,
+        follow: bool = True,
     ) -> None:
+        """With `follow` off, a redirect is an answer like others: the caller decides where to go."""
         self.name = name
         self.limits = limits or Limits()
         self.room = Room(name, self.limits.held)
         self._headers = {"User-Agent": "rune", "Accept-Encoding": "identity", **(headers or {})}
+        self._redirects = REDIRECTS if follow else frozenset()
         self._dialer = Dialer(name, self.limits, policy)
         self._pool: Pool | None = None
         self._closed = False
@@ -137,7 +140,7 @@ class Outlet:
                 if cut.answered or not used or self._closed or not (repeatable or prepared.method in REPEATABLE):
                     raise
                 response = await self._again(pool, prepared, head, data or b"", until)
-            if response.status not in REDIRECTS:
+            if response.status not in self._redirects:
                 return response
             response.close()
             prepared = self._redirect(prepared, response)

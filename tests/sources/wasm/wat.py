@@ -12,12 +12,13 @@ HERE: Final = Path(__file__).parent
 TOOLS: Final = ("echo", "trap", "spin", "bomb", "refuse", "who", "progress", "list", "utf", "flood", "number")
 
 
-def tools(folder: Path, names: tuple[str, ...] = TOOLS, name: str = "hand") -> Path:
-    """A guest of `rune:guest` in a folder: see `tools.wat` for what its tools do."""
+def tools(folder: Path, names: tuple[str, ...] = TOOLS, name: str = "hand", *, asks: tuple[str, ...] = ()) -> Path:
+    """A guest of `rune:guest` in a folder: see `tools.wat` for what its tools do. `asks` are further imports."""
     listed = json.dumps([{"name": each, "inputSchema": {"type": "object"}} for each in names])
     text = (HERE / "tools.wat").read_text("utf-8")
     text = text.replace("LISTED", listed.replace('"', "\\22")).replace("SIZE", str(len(listed)))
-    return component(folder, text, name)
+    more = "".join(f'(import "{each}" (instance))' for each in asks)
+    return component(folder, text.replace("(component\n", f"(component {more}\n", 1), name)
 
 
 def component(folder: Path, text: str, name: str = "hand") -> Path:

@@ -29,7 +29,7 @@ class Challenge:
         """The challenge in the headers of a response; an empty one when there is none for us."""
         getall = getattr(headers, "getall", None)
         values = getall("WWW-Authenticate", ()) if getall else [headers.get("WWW-Authenticate", "")]
-        found = {scheme: parameters for value in values for scheme, parameters in _challenges(value[:_LIMIT])}
+        found = {scheme: parameters for value in values for scheme, parameters in challenges(value[:_LIMIT])}
         dpop = "bearer" not in found and "dpop" in found
         parameters = found.get("dpop" if dpop else "bearer", {})
         return cls(
@@ -40,7 +40,8 @@ class Challenge:
         )
 
 
-def _challenges(value: str) -> Iterator[tuple[str, dict[str, str]]]:
+def challenges(value: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """Each scheme of a header, in lower case, and its parameters."""
     scheme: str | None = None
     parameters: dict[str, str] = {}
     for match in _PART.finditer(value):

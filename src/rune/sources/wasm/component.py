@@ -11,23 +11,36 @@ from typing import Any, Final, Self
 from wasmtime.component import Component, Linker
 
 from rune.config.policy import PolicyTable
-from rune.errors import INTERNAL_ERROR, METHOD_NOT_FOUND, ConfigError, ProtocolError, RuneError, TimedOut, ToolError
+from rune.errors import (
+    INTERNAL_ERROR,
+    METHOD_NOT_FOUND,
+    ConfigError,
+    ProtocolError,
+    RuneError,
+    TimedOut,
+    ToolError,
+    Unavailable,
+)
 from rune.request import Note, Request, Result
 from rune.source import Catalog, Filter, Listeners
 from rune.sources.content import error_result
 from rune.sources.execution import Threads
+from rune.sources.wasm.asks import check_kind
 from rune.sources.wasm.dialect import Dialect, Offer
 from rune.sources.wasm.egress import Egress
-from rune.sources.wasm.engine import Compilers, Machine, check_kind, load
+from rune.sources.wasm.engine import Compilers, Machine, load
 from rune.sources.wasm.exchange import Exchange
 from rune.sources.wasm.guest import GuestDialect
 from rune.sources.wasm.instance import Dead, Exports, Instance, too_long
 from rune.sources.wasm.plain import PlainDialect
 from rune.sources.wasm.pool import Pool
+from rune.sources.wasm.stock import Stock
 from rune.sources.wasm.wasi import WasiDialect
 
 log = logging.getLogger("rune.wasm")
 
+RETRY: Final = 10.0
+"""Seconds after which a component that could not be fetched is tried again, if somebody asks for it."""
 ASKED: Final = frozenset({"tools/call", "resources/read", "prompts/get", "completion/complete"})
 
 
@@ -35,13 +48,19 @@ class Loaded:
     """A component, ready to be instantiated: the template of its instances."""
 
     def __init__(
-        self, name: str, path: Path, policy: PolicyTable, cache: Path | None, compilers: Compilers | None = None
+        self,
+        name: str,
+        path: Path,
+        policy: PolicyTable,
+        cache: Path | None,
+        compilers: Compilers | None = None,
+        known: str = "",
     ) -> None:
         self.name = name
         self.policy = policy
         self.egress = Egress(name, policy)
         self.component: Component
-        self.component, self.digest = load(path, cache, compilers)
+        self.component, self.digest = load(path, cache, compilers, known)
         self.exports = Exports(self.component)
         self.dialect: Dialect = _dialect(name, self.exports)
         self.linker = Linker(Machine.get().engine)
@@ -91,12 +110,21 @@ def _hint(text: str) -> str | None:
 class WasmSource:
     """One component. It is compiled while others are served; its catalog is there when that is done."""
 
-    def __init__(self, name: str, path: Path, policy: PolicyTable | None = None, cache: Path | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        path: Path,
+        policy: PolicyTable | None = None,
+        cache: Path | None = None,
+        stock: Stock | None = None,
+    ) -> None:
+        """Without a `stock` the component is what lies in the file, whatever it asks for."""
         self.name = name
         self.path = path
         self.policy = policy or PolicyTable()
         self.listeners = Listeners()
         self._cache = cache
+        self._stock = stock
         # Not those of the loop, which waits for its own at the end.
         self._threads = Threads(2)
         self._compilers = Compilers()
@@ -106,11 +134,9 @@ class WasmSource:
         self.pool: Pool | None = None
         self._rereading: asyncio.Task[None] | None = None
         self._wanted: dict[str, int] = {}
-        try:
-            with path.open("rb") as file:
-                check_kind(path.name, file.read(8))
-        except OSError as error:
-            raise ConfigError(f"{path}: {(error.strerror or str(error)).lower()}", hint="check the path") from None
+        self._failed = 0.0
+        if stock is None:
+            _look_at(path)
 
     # --- life ---
 
@@ -133,12 +159,27 @@ class WasmSource:
         self._loading = self.pool = self._loaded = None
 
     def _begin(self) -> asyncio.Task[Loaded]:
-        if self._loading is None:
-            self._loading = asyncio.get_running_loop().create_task(self._load())
+        loop = asyncio.get_running_loop()
+        if self._loading is None or (self._unreachable() and loop.time() > self._failed + RETRY):
+            self._loading = loop.create_task(self._load())
         return self._loading
 
+    def _unreachable(self) -> bool:
+        """Whether it could not be fetched, which may be over soon."""
+        task = self._loading
+        return bool(
+            task and task.done() and not task.cancelled() and isinstance(task.exception(), Unavailable | TimedOut)
+        )
+
     async def _load(self) -> Loaded:
-        make = partial(Loaded, self.name, self.path, self.policy, self._cache, self._compilers)
+        path, known = self.path, ""
+        if self._stock is not None:
+            try:
+                path, known, *_ = await self._stock.find()
+            except (Unavailable, TimedOut):
+                self._failed = asyncio.get_running_loop().time()
+                raise
+        make = partial(Loaded, self.name, path, self.policy, self._cache, self._compilers, known)
         loaded = await self._threads.run(make)
         self.pool = Pool(self.name, loaded.make, self.policy)
         self._offer, self._loaded = loaded.offer, loaded
@@ -270,6 +311,14 @@ class WasmSource:
             "hint": failed.hint if isinstance(failed, RuneError) else None,
             "stderr": "",
         }
+
+
+def _look_at(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            check_kind(path.name, file.read(8))
+    except OSError as error:
+        raise ConfigError(f"{path}: {(error.strerror or str(error)).lower()}", hint="check the path") from None
 
 
 def _raw(catalog: Catalog, kind: str) -> list[bytes]:

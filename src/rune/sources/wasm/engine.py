@@ -22,6 +22,7 @@ from wasmtime.component import Component
 
 from rune.config.places import put
 from rune.errors import ConfigError
+from rune.sources.wasm.asks import check_kind
 
 TICK: Final = 0.005
 """Seconds of the clock by which guests that run too long are stopped."""
@@ -32,8 +33,6 @@ COMPILE_TIMEOUT: Final = 600
 _SETTINGS: Final = "epoch"
 _STACK: Final = ("error while executing at wasm backtrace", "0x")
 _NUMBERED: Final = re.compile(r"^\d+: ")
-_MAGIC: Final = b"\0asm"
-_COMPONENT: Final = _MAGIC + b"\x0d\x00\x01\x00"
 
 
 class Clock:
@@ -101,13 +100,15 @@ class Compilers(set["subprocess.Popen[bytes]"]):
             each.kill()
 
 
-def load(path: Path, cache: Path | None, compilers: Compilers | None = None) -> tuple[Component, str]:
+def load(path: Path, cache: Path | None, compilers: Compilers | None = None, known: str = "") -> tuple[Component, str]:
     """The component in a file, and the digest of the file. `cache` is the folder for compiled ones; without it they are
-    compiled anew each time.
+    compiled anew each time. If its digest is `known`, one that was compiled before is not read.
 
     Raises:
         ConfigError: it is no component, or cannot be compiled.
     """
+    if known and cache is not None and (found := _kept(_folder(cache), known)) is not None:
+        return found, known
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -116,36 +117,33 @@ def load(path: Path, cache: Path | None, compilers: Compilers | None = None) -> 
     digest = hashlib.sha256(data).hexdigest()
     if cache is None:
         return _compiled(path.name, data), digest
-    kept = _folder(cache) / f"{digest}-{version()}-{_SETTINGS}.cwasm"
-    if not _ours(kept):
-        _compile(path, data, kept, compilers)
+    component = _kept(_folder(cache), digest)
+    if component is None:
+        _compile(path, data, (out := _file(cache, digest)), compilers)
+        component = Component.deserialize_file(Machine.get().engine, str(out))
+    return component, digest
+
+
+def _file(cache: Path, digest: str) -> Path:
+    return cache / f"{digest}-{version()}-{_SETTINGS}.cwasm"
+
+
+def _kept(cache: Path, digest: str) -> Component | None:
+    """The component with this digest, if it was compiled before."""
+    file = _file(cache, digest)
+    if not _ours(file):
+        return None
     try:
-        return Component.deserialize_file(Machine.get().engine, str(kept)), digest
+        return Component.deserialize_file(Machine.get().engine, str(file))
     except WasmtimeError:
         # Not whole, or not for this machine: made once more.
-        kept.unlink(missing_ok=True)
-        _compile(path, data, kept, compilers)
-        return Component.deserialize_file(Machine.get().engine, str(kept)), digest
+        file.unlink(missing_ok=True)
+        return None
 
 
 def version() -> str:
     """The version of the engine."""
     return importlib.metadata.version(wasmtime.__name__)
-
-
-def check_kind(name: str, data: bytes) -> None:
-    """Refuse what is no component, and say what it is instead.
-
-    Raises:
-        ConfigError: see above.
-    """
-    if data[:8] == _COMPONENT:
-        return
-    if data[:4] == _MAGIC:
-        raise ConfigError(
-            f"{name}: a core module, not a component", hint="wrap it: wasm-tools component new, or rune wasm build"
-        )
-    raise ConfigError(f"{name}: no WebAssembly", hint="a component begins with the bytes 00 61 73 6d 0d 00 01 00")
 
 
 def _compiled(name: str, data: bytes) -> Component:

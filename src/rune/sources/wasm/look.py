@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from rune.config.policy import PolicyTable
+from rune.sources.wasm.asks import asks
 from rune.sources.wasm.component import Loaded
 from rune.sources.wasm.engine import Machine, load
 from rune.sources.wasm.guest import GuestDialect
 from rune.sources.wasm.instance import Exports
 from rune.sources.wasm.wasi import WasiDialect
-
-ASKS: Final = {
-    "rune:guest/http": "network: hosts, through the gateway",
-    "wasi:filesystem/": "storage: folders",
-    "wasi:sockets/": "sockets: never granted, they fail",
-    "wasi:http/": "wasi:http: never granted, it does not start; rune:guest/http is there instead",
-    "wasi:cli/environment": "environment: variables",
-}
-"""Imports that mean something to a policy, and what."""
 
 
 def look(path: Path, cache: Path) -> dict[str, Any]:
@@ -32,7 +24,6 @@ def look(path: Path, cache: Path) -> dict[str, Any]:
     exports = Exports(component)
     kind = "wasi:mcp" if WasiDialect.fits(exports) else "rune:guest" if GuestDialect.fits(exports) else "plain"
     imports = sorted(component.type.imports(Machine.get().engine))
-    asks = [told for prefix, told in ASKS.items() if any(name.startswith(prefix) for name in imports)]
     return {
         "file": str(path),
         "sha256": digest,
@@ -40,7 +31,7 @@ def look(path: Path, cache: Path) -> dict[str, Any]:
         "kind": kind,
         "imports": imports,
         "exports": sorted({name.partition("#")[0] for name in exports.indices}),
-        "asks": asks,
+        "asks": asks(imports),
     }
 
 
