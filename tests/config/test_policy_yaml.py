@@ -19,7 +19,9 @@ permissions:
   storage: {allow: [{uri: "fs://data", access: [read, write], mount: /d}, {uri: "fs://."}]}
   network: {allow: [{host: api.example.org, methods: [GET], inject: {Authorization: "Bearer ${TOKEN}"}}]}
   environment: {allow: [{key: LEVEL, value: 3}, {key: PASSED}, {key: UNSET}]}
-  resources: {limits: {memory: 64Mi, cpu-time: 500ms, wall: 2s, output: 1Mi, concurrency: 2, instances: caller}}
+  resources:
+    limits: {memory: 64Mi, cpu-time: 500ms, wall: 2s, output: 1Mi, concurrency: 2,
+             instances: caller, serve-mode: reentrant}
 """
 
 
@@ -29,6 +31,7 @@ def test_all_that_it_may_say(tmp_path: Path) -> None:
     path.write_text(WHOLE)
     assert read_policy(path, {"TOKEN": "t", "PASSED": "on"}) == PolicyTable(
         isolation="caller",
+        serve_mode="reentrant",
         storage=(
             StorageTable(path=str(tmp_path / "data"), mount="/d", access="write"),
             StorageTable(path=str(tmp_path), mount=f"/{tmp_path.name}"),

@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from rune.config.sizes import Seconds, Size, Texts
 
+ServeMode: TypeAlias = Literal["return", "reentrant"]
 Isolation: TypeAlias = Literal["call", "caller", "shared"]
 
 
@@ -49,6 +50,9 @@ class PolicyTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     isolation: Annotated[
         Isolation, Meta(description="who shares an instance: nobody, the calls of one caller, or all")
     ] = "call"
+    serve_mode: Annotated[
+        ServeMode, Meta(description="whether `serve` of wasi:mcp returns, or the guest stays in it and is called there")
+    ] = "return"
     storage: Annotated[tuple[StorageTable, ...], Meta(description="folders that it sees")] = ()
     network: Annotated[tuple[NetworkTable, ...], Meta(description="hosts that it may call")] = ()
     environment: Annotated[dict[str, str], Meta(description="its environment variables")] = {}

@@ -56,14 +56,15 @@ def _table(value: Any, folder: Path, environ: Mapping[str, str]) -> dict[str, An
         raise ValueError('version must be "1.0"')
     parts = _mapping(top.get("permissions") or {}, "permissions", ("storage", "network", "environment", "resources"))
     resources = _mapping(parts.get("resources") or {}, "resources", ("limits",))
-    limits = _mapping(resources.get("limits") or {}, "resources.limits", (*_LIMITS, "instances"))
+    limits = _mapping(resources.get("limits") or {}, "resources.limits", (*_LIMITS, "instances", "serve-mode"))
     found: dict[str, Any] = {
         "storage": [_storage(each, folder) for each in _allowed(parts, "storage", ("uri", "access", "mount"))],
         "network": list(_allowed(parts, "network", ("host", "methods", "inject", "private"))),
         "environment": _environment(_allowed(parts, "environment", ("key", "value")), environ),
         "limits": {_LIMITS[key]: _limit(key, each) for key, each in limits.items() if key in _LIMITS},
     }
-    return found | ({"isolation": limits["instances"]} if "instances" in limits else {})
+    modes = {"instances": "isolation", "serve-mode": "serve_mode"}
+    return found | {ours: limits[key] for key, ours in modes.items() if key in limits}
 
 
 def _mapping(value: Any, what: str, known: tuple[str, ...]) -> dict[str, Any]:

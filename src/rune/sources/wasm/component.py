@@ -33,7 +33,7 @@ from rune.sources.wasm.exchange import Exchange
 from rune.sources.wasm.guest import GuestDialect
 from rune.sources.wasm.instance import Dead, Exports, Instance, too_long
 from rune.sources.wasm.plain import PlainDialect
-from rune.sources.wasm.pool import Pool
+from rune.sources.wasm.pool import GRACE, Pool
 from rune.sources.wasm.stock import Stock
 from rune.sources.wasm.wasi import WasiDialect
 
@@ -80,6 +80,8 @@ class Loaded:
             instance = Instance(self, self.linker)
             offer = self.dialect.register(instance)
             instance.close()
+            if instance.seat is not None:
+                instance.seat.join(GRACE)
             return offer
         except Dead as error:
             raise ConfigError(f"{self.name}: {error}", hint=_hint(str(error))) from None

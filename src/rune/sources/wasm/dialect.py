@@ -11,7 +11,7 @@ from wasmtime.component import Linker
 from rune.errors import INTERNAL_ERROR, ConfigError, ProtocolError
 from rune.request import Request, Result
 from rune.source import Catalog, Item
-from rune.sources.wasm.instance import Instance
+from rune.sources.wasm.instance import Guest
 
 encode: Final = msgspec.json.Encoder().encode
 decode: Final = msgspec.json.Decoder().decode
@@ -33,7 +33,7 @@ class Dialect(Protocol):
         """Define what such a component imports, besides WASI."""
         ...
 
-    def register(self, instance: Instance) -> Offer:
+    def register(self, instance: Guest) -> Offer:
         """Have a new instance say what it offers.
 
         Raises:
@@ -41,15 +41,15 @@ class Dialect(Protocol):
         """
         ...
 
-    def rehearse(self, instance: Instance) -> None:
+    def rehearse(self, instance: Guest) -> None:
         """Bring a further instance to where the first one was when it had registered."""
         ...
 
-    def answer(self, instance: Instance, request: Request) -> Result:
+    def answer(self, instance: Guest, request: Request) -> Result:
         """Put a request to an instance."""
         ...
 
-    def subscribe(self, instance: Instance, uri: str, wanted: bool) -> None:
+    def subscribe(self, instance: Guest, uri: str, wanted: bool) -> None:
         """Tell it that somebody wants to hear of a resource, or nobody any more."""
         ...
 

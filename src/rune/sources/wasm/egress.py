@@ -76,6 +76,7 @@ class Egress:
 
     def _fetch(self, context: Any, request: str) -> dict[str, Any]:
         instance = current()
+        assert isinstance(instance, Instance), "only those with a policy have this way out"
         exchange = instance.exchange
         try:
             if exchange is None:

@@ -13,7 +13,7 @@ from rune.request import Request, Result
 from rune.source import Catalog, Item
 from rune.sources.wasm.calls import offer
 from rune.sources.wasm.dialect import Offer, arguments, decode, distinct, encode, item, misfit, own_name
-from rune.sources.wasm.instance import Exports, Instance, current
+from rune.sources.wasm.instance import Exports, Guest, current
 
 PREFIX: Final = "rune:guest/"
 _VERSION: Final = "@0.1.0"
@@ -63,7 +63,7 @@ class GuestDialect:
             offer(host, "changed", _changed)
             offer(host, "updated", _updated)
 
-    def register(self, instance: Instance) -> Offer:
+    def register(self, instance: Guest) -> Offer:
         """Ask each interface that is there for its lists."""
         tools = self._listed(instance, "tools", "list-tools", "tool", "name")
         resources = self._listed(instance, "resources", "list-resources", "resource", "uri")
@@ -87,10 +87,10 @@ class GuestDialect:
         )
         return Offer(catalog, info, subscribes)
 
-    def rehearse(self, instance: Instance) -> None:
+    def rehearse(self, instance: Guest) -> None:
         """There is nothing to say again: the lists are asked for."""
 
-    def answer(self, instance: Instance, request: Request) -> Result:
+    def answer(self, instance: Guest, request: Request) -> Result:
         """Put a request to an instance.
 
         Raises:
@@ -113,7 +113,7 @@ class GuestDialect:
         asked = {key: request.params[key] for key in ("ref", "argument", "context") if key in request.params}
         return self._result(method, instance.call(export, encode(asked).decode()), "completion", request)
 
-    def subscribe(self, instance: Instance, uri: str, wanted: bool) -> None:
+    def subscribe(self, instance: Guest, uri: str, wanted: bool) -> None:
         """Hand the wish on.
 
         Raises:
@@ -133,7 +133,7 @@ class GuestDialect:
             raise ProtocolError(METHOD_NOT_FOUND, f"{self._name} does not export {interface}, which {method} needs")
         return _export(interface, function)
 
-    def _listed(self, instance: Instance, interface: str, function: str, kind: str, key: str) -> tuple[Item, ...]:
+    def _listed(self, instance: Guest, interface: str, function: str, kind: str, key: str) -> tuple[Item, ...]:
         if not self._has(interface, function):
             return ()
         entries = self._json(instance.call(_export(interface, function)), function, list)

@@ -9,20 +9,26 @@ import ctypes
 import itertools
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
-from wasmtime import Store, WasiConfig, WasmtimeError
+from wasmtime import Engine, Store, WasiConfig, WasmtimeError
 from wasmtime import _ffi as ffi
 from wasmtime.component import Component, ExportIndex, Linker
+from wasmtime.component import Instance as ComponentInstance
 
 from rune.config.policy import LimitsTable, PolicyTable
 from rune.errors import ToolError
 from rune.sources.wasm.atoms import Oversized
 from rune.sources.wasm.calls import Signature, c_error, call
 from rune.sources.wasm.engine import Machine, gist
+from rune.sources.wasm.seat import Gone, Seat
 
 if TYPE_CHECKING:
     from rune.sources.wasm.exchange import Exchange
+
+T = TypeVar("T")
 
 SAID: Final = 64 * 1024
 """Bytes of stdout and stderr of one call that are kept."""
@@ -39,14 +45,15 @@ class Exports:
 
     __slots__ = ("indices", "signatures")
 
-    def __init__(self, component: Component) -> None:
+    def __init__(self, component: Component, engine: Engine | None = None) -> None:
+        engine = Machine.get().engine if engine is None else engine
         self.indices: dict[str, ExportIndex] = {}
         self.signatures: dict[str, Signature] = {}
-        for name, item in component.type.exports(Machine.get().engine).items():
+        for name, item in component.type.exports(engine).items():
             index = component.get_export_index(name)
             kind = item.ty
             if hasattr(kind, "exports"):
-                for inner in kind.exports(Machine.get().engine):
+                for inner in kind.exports(engine):
                     self.indices[f"{name}#{inner}"] = component.get_export_index(inner, index)
             else:
                 self.indices[name] = index
@@ -62,13 +69,13 @@ class Template(Protocol):
 
 
 class _Current(threading.local):
-    instance: Instance | None = None
+    instance: Guest | None = None
 
 
 _current = _Current()
 
 
-def current() -> Instance:
+def current() -> Guest:
     """The instance that runs in this thread."""
     found = _current.instance
     assert found is not None, "functions of the host are called by guests, and a guest runs in an instance"
@@ -110,41 +117,81 @@ class Watch:
         return len(data)
 
 
-class Instance:
-    """To be used by one thread at a time. `exchange` is the call that it is answering.
+class Guest:
+    """An instance of a component, whoever made its store. To be used by one thread at a time. `exchange` is the call
+    that it is answering.
 
     The first instance of a component fills a `registry`; the others say the same again, unheard: they are `rehearsing`.
-    `frozen` says that this is over.
+    `frozen` says that this is over, `dead` that it must not be called any more. One that stays in `serve()` has a seat.
     """
 
-    def __init__(self, template: Template, linker: Linker) -> None:
-        self.template = template
+    def __init__(self, name: str, exports: Exports, most: int) -> None:
+        self.name = name
+        self.exports = exports
         self.exchange: Exchange | None = None
-        self.rehearsing = self.frozen = False
+        self.rehearsing = self.frozen = self.dead = False
         self.uses = 0
         self.registry: Any = None
         self.errors: dict[int, tuple[str, str, bytes | None]] = {}
-        self.watch = Watch(template.policy.limits)
+        self.seat: Seat | None = None
+        self.store: Store
+        self._most = most
+        # Calls inside of the one that it waits in.
+        self._inside = 0
         self._functions: dict[str, Any] = {}
         self._reps = itertools.count(1)
-        self._clock = Machine.get().clock
-        self.store = _store(self.watch, template.policy)
-        self._context = self.store._context()
-        with self:
-            try:
-                self._instance = linker.instantiate(self.store, template.component)
-            except WasmtimeError as error:
-                raise Dead(self._why(error)) from None
+
+    def bind(self, store: Store, instance: ComponentInstance) -> None:
+        """This is the instance, in this store."""
+        self.store = store
+        self._context = store._context()
+        self._instance = instance
 
     def __enter__(self) -> None:
-        assert _current.instance is None, "a guest does not call another one"
-        _current.instance = self
-        self.watch.begin()
-        self._clock.__enter__()
+        if _current.instance is None:
+            _current.instance = self
+            self.wake()
+        else:
+            assert _current.instance is self, "a guest does not call another one"
+            self._inside += 1
+        self.begin()
 
     def __exit__(self, *exc: object) -> None:
-        self._clock.__exit__()
-        _current.instance = None
+        if self._inside:
+            self._inside -= 1
+        else:
+            self.rest()
+            _current.instance = None
+
+    def begin(self) -> None:
+        """A call begins."""
+
+    def wake(self) -> None:
+        """It runs, from now on."""
+
+    def rest(self) -> None:
+        """It does not run: its call is over, or it waits in `serve()`."""
+
+    def enter(self, name: str) -> Any:
+        """Call the entry, as far as `serve()` where the guest stays in there.
+
+        Raises:
+            Dead: see `call`.
+        """
+        return self.call(name) if self.seat is None else self.seat.enter(partial(self.call, name))
+
+    def do(self, work: Callable[[Any], T]) -> T:
+        """Have something done with it, where it may be done.
+
+        Raises:
+            Dead: the guest is gone; whatever `work` raises.
+        """
+        if self.seat is None:
+            return work(self)
+        try:
+            return self.seat.do(partial(work, self))
+        except Gone as error:
+            raise Dead(str(error)) from None
 
     def call(self, name: str, *values: Any) -> Any:
         """Call an exported function, `interface#function`.
@@ -152,37 +199,89 @@ class Instance:
         Raises:
             Dead: the guest is gone. ToolError: its answer is too long. ValueError: a value does not fit.
         """
+        if self.dead:
+            raise Dead("it failed before, and its store with it")
         function = self._functions.get(name) or self._function(name)
-        signature = self.template.exports.signatures[name]
-        most = self.template.policy.limits.output
+        signature = self.exports.signatures[name]
         with self:
             try:
-                return call(function, self._context, signature, values, most)
+                return call(function, self._context, signature, values, self._most)
             except WasmtimeError as error:
+                self.dead = True
                 raise Dead(self._why(error)) from None
             except Oversized as error:
-                raise ToolError(too_long(self.template.name, error.size, most)) from None
+                raise ToolError(too_long(self.name, error.size, self._most)) from None
 
     def signature(self, name: str) -> Signature:
         """The type of an exported function."""
         self._function(name)
-        return self.template.exports.signatures[name]
+        return self.exports.signatures[name]
 
     def _function(self, name: str) -> Any:
-        found = self._instance.get_func(self.store, self.template.exports.indices[name])
+        found = self._instance.get_func(self.store, self.exports.indices[name])
         assert found is not None, "only functions are called"
-        if name not in self.template.exports.signatures:
-            self.template.exports.signatures[name] = Signature(found.type(self.store))
+        if name not in self.exports.signatures:
+            self.exports.signatures[name] = Signature(found.type(self.store))
         function = self._functions[name] = found._func
         return function
 
+    def _why(self, error: WasmtimeError) -> str:
+        return gist(error)
+
     def close(self) -> None:
-        """Give its memory back now, whoever still holds it: tracebacks do, until they are collected."""
+        """It is not needed any more."""
         self._functions.clear()
+        if self.seat is None:
+            self.free()
+        else:
+            self.stop()
+            self.seat.leave()
+
+    def free(self) -> None:
+        """What it has is to be given back now."""
+
+    def stop(self) -> None:
+        """End what runs, from any thread, as soon as that is possible."""
+
+    def new_error(self, code: str, message: str, data: bytes | None) -> int:
+        """Keep an error for the guest; its number."""
+        number = next(self._reps)
+        self.errors[number] = code, message, data
+        return number
+
+
+class Instance(Guest):
+    """An instance in a store of our own, with a policy."""
+
+    def __init__(self, template: Template, linker: Linker) -> None:
+        policy = template.policy
+        super().__init__(template.name, template.exports, policy.limits.output)
+        if policy.serve_mode == "reentrant":
+            self.seat = Seat(self)
+        self.watch = Watch(policy.limits)
+        self._clock = Machine.get().clock
+        store = _store(self.watch, policy)
+        with self:
+            try:
+                self.bind(store, linker.instantiate(store, template.component))
+            except WasmtimeError as error:
+                raise Dead(self._why(error)) from None
+
+    def begin(self) -> None:
+        self.watch.begin()
+
+    def wake(self) -> None:
+        self._clock.__enter__()
+
+    def rest(self) -> None:
+        self._clock.__exit__()
+
+    def free(self) -> None:
+        """Give its memory back now, whoever still holds it: tracebacks do, until they are collected."""
         self.store.close()
 
     def stop(self) -> None:
-        """End what runs, from any thread, at the next tick."""
+        """At the next tick."""
         self.watch.stopped = True
 
     def _why(self, error: WasmtimeError) -> str:
@@ -191,12 +290,6 @@ class Instance:
         said = bytes(self.watch.said).decode("utf-8", "replace").splitlines()
         told = [line.strip() for line in said if line.strip() and "RUST_BACKTRACE" not in line][-3:]
         return f"{gist(error)}{'; it said: ' if told else ''}{' / '.join(told)[:500]}"
-
-    def new_error(self, code: str, message: str, data: bytes | None) -> int:
-        """Keep an error for the guest; its number."""
-        number = next(self._reps)
-        self.errors[number] = code, message, data
-        return number
 
 
 def too_long(name: str, size: int, most: int) -> str:

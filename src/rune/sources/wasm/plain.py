@@ -15,7 +15,7 @@ from rune.source import Catalog, Item
 from rune.sources.content import block_result, error_result, structured_result
 from rune.sources.wasm.calls import Signature
 from rune.sources.wasm.dialect import Offer, arguments, encode, own_name
-from rune.sources.wasm.instance import Exports, Instance
+from rune.sources.wasm.instance import Exports, Guest
 from rune.sources.wasm.values import object_schema, reason
 
 _ODD: Final = re.compile(r"[^A-Za-z0-9_.-]+")
@@ -34,7 +34,7 @@ class PlainDialect:
     def link(self, linker: Linker) -> None:
         """It imports what WASI has, and no more."""
 
-    def register(self, instance: Instance) -> Offer:
+    def register(self, instance: Guest) -> Offer:
         """The tools are read off the types of the exports.
 
         Raises:
@@ -59,13 +59,13 @@ class PlainDialect:
             )
         return Offer(Catalog(tools=tuple(tools)), {})
 
-    def rehearse(self, instance: Instance) -> None:
+    def rehearse(self, instance: Guest) -> None:
         """Nothing was said."""
 
-    def subscribe(self, instance: Instance, uri: str, wanted: bool) -> None:
+    def subscribe(self, instance: Guest, uri: str, wanted: bool) -> None:
         """There are no resources."""
 
-    def answer(self, instance: Instance, request: Request) -> Result:
+    def answer(self, instance: Guest, request: Request) -> Result:
         """Call the function.
 
         Raises:

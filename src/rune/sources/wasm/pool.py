@@ -7,14 +7,16 @@ import logging
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final, TypeVar
+from weakref import WeakSet
 
 from rune.config.policy import PolicyTable
 from rune.errors import RuneError
 from rune.sources.execution import Threads
 from rune.sources.wasm.engine import TICK
-from rune.sources.wasm.instance import Dead, Instance
+from rune.sources.wasm.instance import Dead, Guest
+from rune.sources.wasm.seat import Seat
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -39,7 +41,7 @@ class Ticket:
     __slots__ = ("instance", "stopped")
 
     def __init__(self) -> None:
-        self.instance: Instance | None = None
+        self.instance: Guest | None = None
         self.stopped = False
 
     def stop(self) -> None:
@@ -56,29 +58,30 @@ class _Own:
 
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
-        self.idle: deque[Instance] = deque()
+        self.idle: deque[Guest] = deque()
 
 
 class Pool:
     """`make` gives a new instance that is ready for calls."""
 
-    def __init__(self, name: str, make: Callable[[], Instance], policy: PolicyTable) -> None:
+    def __init__(self, name: str, make: Callable[[], Guest], policy: PolicyTable) -> None:
         self._name = name
         self._make = make
         self._isolation = policy.isolation
-        self._ready: deque[Instance] = deque()
+        self._ready: deque[Guest] = deque()
         self._own: OrderedDict[str, _Own] = OrderedDict()
         self._most = policy.limits.concurrency
         self._slots = asyncio.Semaphore(self._most)
         self._threads = Threads(self._most + 1)
         self.running: set[Ticket] = set()
         self._refills: set[asyncio.Task[None]] = set()
+        self._seats: WeakSet[Seat] = WeakSet()
         self._lock = threading.Lock()
         self._generation = 0
         self._busy = 0
         self.discarded = 0
 
-    async def run(self, exchange: Exchange, work: Callable[[Instance], T]) -> T:
+    async def run(self, exchange: Exchange, work: Callable[[Guest], T]) -> T:
         """Have an instance work in a thread. Whoever is cancelled here stops it.
 
         Raises:
@@ -98,7 +101,7 @@ class Pool:
                     self.refill()
 
     @asynccontextmanager
-    async def _place(self, subject: str) -> AsyncIterator[deque[Instance]]:
+    async def _place(self, subject: str) -> AsyncIterator[deque[Guest]]:
         """The instances that a call may have: those of all, or the one of its caller, which waits for its turn."""
         if self._isolation != "caller":
             yield self._ready
@@ -115,9 +118,9 @@ class Pool:
         """Callers that have not come for the longest time lose theirs, unless it works."""
         for subject in list(self._own)[: max(len(self._own) - CALLERS, 0)]:
             if not self._own[subject].lock.locked():
-                del self._own[subject]
+                _empty(self._own.pop(subject).idle)
 
-    def _work(self, ticket: Ticket, idle: deque[Instance], exchange: Exchange, work: Callable[[Instance], T]) -> T:
+    def _work(self, ticket: Ticket, idle: deque[Guest], exchange: Exchange, work: Callable[[Guest], T]) -> T:
         with self._lock:
             self._busy += 1
         try:
@@ -126,19 +129,19 @@ class Pool:
             with self._lock:
                 self._busy -= 1
 
-    def _worked(self, ticket: Ticket, idle: deque[Instance], exchange: Exchange, work: Callable[[Instance], T]) -> T:
+    def _worked(self, ticket: Ticket, idle: deque[Guest], exchange: Exchange, work: Callable[[Guest], T]) -> T:
         generation = self._generation
         try:
             # The one that came back last: where instances are shared, few are used much.
             instance = idle.pop()
         except IndexError:
-            instance = self._make()
+            instance = self._made()
         ticket.instance, instance.exchange = instance, exchange
         if ticket.stopped:
             instance.close()
             raise Dead("stopped: the call is over")
         try:
-            value = work(instance)
+            value = instance.do(work)
         except (RuneError, ValueError):
             self._back(instance, idle, generation)
             raise
@@ -150,7 +153,7 @@ class Pool:
         self._back(instance, idle, generation)
         return value
 
-    def _back(self, instance: Instance, idle: deque[Instance], generation: int) -> None:
+    def _back(self, instance: Guest, idle: deque[Guest], generation: int) -> None:
         instance.exchange = None
         instance.uses += 1
         if self._isolation != "call" and instance.uses < USES and generation == self._generation:
@@ -173,16 +176,25 @@ class Pool:
 
     def _fill(self) -> None:
         generation = self._generation
-        instance = self._make()
+        instance = self._made()
         with self._lock:
             if generation == self._generation and len(self._ready) < self._most:
                 self._ready.appendleft(instance)
+                return
+        instance.close()
+
+    def _made(self) -> Guest:
+        instance = self._make()
+        if instance.seat is not None:
+            self._seats.add(instance.seat)
+        return instance
 
     async def close(self) -> None:
         """Stop what runs and let go of all instances."""
         with self._lock:
             self._generation += 1
-            self._ready.clear()
+        for idle in (self._ready, *(own.idle for own in self._own.values())):
+            _empty(idle)
         self._own.clear()
         for ticket in self.running:
             ticket.stop()
@@ -193,4 +205,13 @@ class Pool:
         patience = asyncio.get_running_loop().time() + GRACE
         while self._busy and asyncio.get_running_loop().time() < patience:  # noqa: ASYNC110 - threads have no event
             await asyncio.sleep(TICK)
+        for seat in tuple(self._seats):
+            await asyncio.to_thread(seat.join, GRACE)
         self._threads.close()
+
+
+def _empty(idle: deque[Guest]) -> None:
+    """Close them one by one: what somebody takes out meanwhile is theirs."""
+    with suppress(IndexError):
+        while True:
+            idle.pop().close()

@@ -18,7 +18,7 @@ from rune.source import Catalog
 from rune.sources.wasm import shapes
 from rune.sources.wasm.calls import context_of, offer
 from rune.sources.wasm.dialect import Offer, arguments, distinct, encode, item, own_name
-from rune.sources.wasm.instance import ERROR_TYPE, Exports, Instance, current
+from rune.sources.wasm.instance import ERROR_TYPE, Exports, Guest, current
 
 HANDLERS: Final = "wasi:mcp/handlers@0.1.0"
 RUN: Final = "wasi:cli/run@"
@@ -67,7 +67,7 @@ class WasiDialect:
                 for name, function in _RUNTIME.items():
                     offer(runtime, name, _guarded(function), _rehearsing if name in _REGISTERING else None)
 
-    def register(self, instance: Instance) -> Offer:
+    def register(self, instance: Guest) -> Offer:
         """Run the guest's entry, which registers.
 
         Raises:
@@ -93,23 +93,23 @@ class WasiDialect:
         identity: dict[str, Any] = {key: info[key] for key in ("name", "version") if key in info}
         return Offer(catalog, identity, catalog.subscribe)
 
-    def rehearse(self, instance: Instance) -> None:
+    def rehearse(self, instance: Guest) -> None:
         """Run the entry again; what it registers is known."""
         instance.rehearsing = True
         self._enter(instance)
         instance.rehearsing = False
 
-    def _enter(self, instance: Instance) -> None:
+    def _enter(self, instance: Guest) -> None:
         if self._run is None:
             raise ConfigError(
                 "it exports wasi:mcp/handlers, but nothing that registers", hint="export wasi:cli/run, which registers"
             )
-        told = instance.call(self._run)
+        told = instance.enter(self._run)
         if "err" in told:
             raise ConfigError("its entry wasi:cli/run failed", hint="it says on stderr why")
         instance.frozen = True
 
-    def answer(self, instance: Instance, request: Request) -> Result:
+    def answer(self, instance: Guest, request: Request) -> Result:
         """Put a request to a handler.
 
         Raises:
@@ -128,7 +128,7 @@ class WasiDialect:
             return Result.of(shapes.prompt_contents(told))
         return self._complete(instance, request)
 
-    def _complete(self, instance: Instance, request: Request) -> Result:
+    def _complete(self, instance: Guest, request: Request) -> Result:
         ref = request.value("ref")
         kind = REFERENCES.get(str(ref.get("type"))) if isinstance(ref, dict) else None
         if kind is None:
@@ -138,7 +138,7 @@ class WasiDialect:
         values = [each["value"] for each in told]
         return Result.of({"completion": {"values": values[:100], "total": len(values), "hasMore": len(values) > 100}})
 
-    def elicit(self, instance: Instance, message: str, fields: list[dict[str, Any]]) -> bytes:
+    def elicit(self, instance: Guest, message: str, fields: list[dict[str, Any]]) -> bytes:
         """Have the guest answer questions that a form would put to a user: JSON.
 
         Raises:
@@ -147,7 +147,7 @@ class WasiDialect:
         found: bytes = self._ask(instance, "handle-elicit", message, fields)["values"]
         return found
 
-    def subscribe(self, instance: Instance, uri: str, wanted: bool) -> None:
+    def subscribe(self, instance: Guest, uri: str, wanted: bool) -> None:
         """Hand the wish on.
 
         Raises:
@@ -155,7 +155,7 @@ class WasiDialect:
         """
         self._ask(instance, "handle-subscribe" if wanted else "handle-unsubscribe", uri)
 
-    def _ask(self, instance: Instance, function: str, *values: Any) -> Any:
+    def _ask(self, instance: Guest, function: str, *values: Any) -> Any:
         told = instance.call(f"{HANDLERS}#{function}", *values)
         if "err" not in told:
             return told["ok"]
@@ -189,11 +189,11 @@ def _guarded(function: Callable[..., None]) -> Callable[..., Any]:
     return guarded
 
 
-def _err(instance: Instance, code: str, message: str) -> Any:
+def _err(instance: Guest, code: str, message: str) -> Any:
     return {"err": ResourceHost.own(instance.new_error(code, message, None), ERROR_TYPE)}
 
 
-def _open(instance: Instance, what: str) -> Registry:
+def _open(instance: Guest, what: str) -> Registry:
     """The registry, while it may be written."""
     if instance.frozen:
         raise Refused("invalid-request", f"{what}: serve() was called, what is registered is frozen")
@@ -201,7 +201,7 @@ def _open(instance: Instance, what: str) -> Registry:
     return registry
 
 
-def _register_server(instance: Instance, info: dict[str, Any]) -> None:
+def _register_server(instance: Guest, info: dict[str, Any]) -> None:
     registry = _open(instance, "register-server")
     if registry.info is not None:
         raise Refused("invalid-request", "register-server: it was called already")
@@ -209,7 +209,7 @@ def _register_server(instance: Instance, info: dict[str, Any]) -> None:
 
 
 def _registering(member: str, kind: str, key: str, shape: Callable[[dict[str, Any]], dict[str, Any]]) -> Any:
-    def register(instance: Instance, entries: list[dict[str, Any]]) -> None:
+    def register(instance: Guest, entries: list[dict[str, Any]]) -> None:
         registry = _open(instance, f"register-{member}")
         listed: list[dict[str, Any]] = getattr(registry, member)
         found = [shape(each) for each in entries]
@@ -220,13 +220,15 @@ def _registering(member: str, kind: str, key: str, shape: Callable[[dict[str, An
     return register
 
 
-def _serve(instance: Instance) -> None:
+def _serve(instance: Guest) -> None:
     if instance.frozen:
         raise Refused("invalid-request", "serve: it was called already")
     instance.frozen = True
+    if instance.seat is not None:
+        instance.seat.serve()
 
 
-def _send_notification(instance: Instance, notification: dict[str, Any]) -> None:
+def _send_notification(instance: Guest, notification: dict[str, Any]) -> None:
     exchange = instance.exchange
     tag: str = notification["tag"]
     value: Any = notification.get("val")
@@ -245,13 +247,13 @@ def _send_notification(instance: Instance, notification: dict[str, Any]) -> None
         exchange.changed(tag.partition("-")[0])
 
 
-def _log(instance: Instance, level: str, message: str, data: bytes | None) -> None:
+def _log(instance: Guest, level: str, message: str, data: bytes | None) -> None:
     told: Any = message if data is None else {"message": message, "data": shapes.json_of(data, "log: data")}
     if instance.exchange is not None:
         instance.exchange.log(level, None, told)
 
 
-def _report_progress(instance: Instance, token: str, progress: int, total: int | None) -> None:
+def _report_progress(instance: Guest, token: str, progress: int, total: int | None) -> None:
     if instance.exchange is None:
         raise Refused("invalid-request", "report-progress: no call is being answered")
     instance.exchange.progress(progress, total)
