@@ -234,8 +234,8 @@ class Gateway:
         if target.item is not None and target.item.headers and request.headers is not None:
             check_param_headers(request.headers, target.item.headers, request.params.get("arguments"))
         request.target = target
-        answer = self._chain(request)
-        return self._shown(view.shades[target.source], request, answer) if target.source in view.shades else answer
+        shade = view.shades.get(target.source) if view.shades else None
+        return self._chain(request) if shade is None else self._shown(shade, request, self._chain(request))
 
     async def _call_later(self, request: Request) -> Result:
         return await self._call(request, await self.router.view_for_call(request))

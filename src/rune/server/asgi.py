@@ -13,7 +13,7 @@ from rune.server.duplex import Duplex
 from rune.server.endpoint import Endpoint, method_not_allowed, once
 from rune.server.exchange import BODY_TIMEOUT, DISCARD, DISCARD_TIMEOUT, JSON, Headers, Out, too_large
 from rune.server.legacy.sse import SseTransport
-from rune.server.run import Guard, watched
+from rune.server.run import Guard, Stage, watched
 from rune.wires import Way
 from rune.wires.websocket import WebSocketWire
 
@@ -78,6 +78,8 @@ class App:
         self._endpoints: dict[str, Endpoint] = {}
         self._sockets: set[tuple[Endpoint, Duplex, WebSocketWire]] = set()
         self._reading: set[Guard] = set()
+        self._arrival: Stage = BODY_TIMEOUT, self._reading, None, False
+        """The first stage is the arrival of the body."""
         self._old: dict[str, tuple[Endpoint, SseTransport]] = {}
         self._max_body = max_body
         self.open("", endpoint, sse)
@@ -99,8 +101,7 @@ class App:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            # The first stage is the arrival of the body.
-            out = AsgiOut(receive=receive, send=send, stage=(BODY_TIMEOUT, self._reading, None, False))
+            out = AsgiOut(receive=receive, send=send, stage=self._arrival)
             try:
                 await watched(self._http(scope, out), out)
             finally:
