@@ -128,6 +128,12 @@ class House:
         }
         return whole
 
+    def alone(self, source: Source, identity: Identity) -> Gateway:
+        """A Gateway for one source."""
+        made = Gateway([Mount(source)], identity=identity, seal=self._seal, tasks=self.tasks)
+        made.parking = self.parking
+        return made
+
     def _source(self, config: SourceConfig) -> Source:
         key = _key(config)
         for source, known in self._keys.items():
@@ -198,6 +204,14 @@ async def around(source: Source) -> AsyncIterator[Gateway]:
             source.tasks = tasks  # type: ignore[attr-defined]
         async with Gateway([Mount(source)], tasks=tasks) as gateway:
             yield gateway
+
+
+@asynccontextmanager
+async def housing(source: Source, identity: Identity) -> AsyncIterator[House]:
+    """A House around one source that no config knows of, and that is served under a name of its own."""
+    async with house(Config()) as found:
+        found.gateway = found.alone(source, identity)
+        yield found
 
 
 def surroundings() -> Surroundings:

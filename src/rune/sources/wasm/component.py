@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from abc import ABC, abstractmethod
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Self
-
-from wasmtime.component import Component, Linker
+from typing import Any, Final, Protocol, Self
 
 from rune.config.policy import PolicyTable
 from rune.errors import (
@@ -27,15 +26,12 @@ from rune.sources.content import error_result
 from rune.sources.execution import Threads
 from rune.sources.wasm.asks import check_kind
 from rune.sources.wasm.dialect import Dialect, Offer
-from rune.sources.wasm.egress import Egress
-from rune.sources.wasm.engine import Compilers, Machine, load
+from rune.sources.wasm.engine import Compilers
 from rune.sources.wasm.exchange import Exchange
-from rune.sources.wasm.guest import GuestDialect
-from rune.sources.wasm.instance import Dead, Exports, Instance, too_long
-from rune.sources.wasm.plain import PlainDialect
-from rune.sources.wasm.pool import GRACE, Pool
+from rune.sources.wasm.instance import Dead, Guest, too_long
+from rune.sources.wasm.loaded import Loaded
+from rune.sources.wasm.pool import Pool
 from rune.sources.wasm.stock import Stock
-from rune.sources.wasm.wasi import WasiDialect
 
 log = logging.getLogger("rune.wasm")
 
@@ -44,101 +40,44 @@ RETRY: Final = 10.0
 ASKED: Final = frozenset({"tools/call", "resources/read", "prompts/get", "completion/complete"})
 
 
-class Loaded:
-    """A component, ready to be instantiated: the template of its instances."""
+class Origin(Protocol):
+    """What instances come from: `read` makes one only to hear what it registers."""
 
-    def __init__(
-        self,
-        name: str,
-        path: Path,
-        policy: PolicyTable,
-        cache: Path | None,
-        compilers: Compilers | None = None,
-        known: str = "",
-    ) -> None:
+    offer: Offer
+    dialect: Dialect
+
+    def read(self) -> Offer: ...
+
+    def make(self) -> Guest: ...
+
+    async def close(self) -> None: ...
+
+
+class GuestSource(ABC):
+    """A component as a source, whoever makes its instances. It is loaded while others are served; its catalog is there
+    when that is done."""
+
+    def __init__(self, name: str, policy: PolicyTable) -> None:
         self.name = name
         self.policy = policy
-        self.egress = Egress(name, policy)
-        self.component: Component
-        self.component, self.digest = load(path, cache, compilers, known)
-        self.exports = Exports(self.component)
-        self.dialect: Dialect = _dialect(name, self.exports)
-        self.linker = Linker(Machine.get().engine)
-        self.linker.allow_shadowing = True
-        self.linker.add_wasip2()
-        self.dialect.link(self.linker)
-        self.egress.link(self.linker)
-        self.offer = self.read()
-
-    def read(self) -> Offer:
-        """What a fresh instance registers.
-
-        Raises:
-            ConfigError: it cannot run, or what it says cannot be.
-        """
-        try:
-            instance = Instance(self, self.linker)
-            offer = self.dialect.register(instance)
-            instance.close()
-            if instance.seat is not None:
-                instance.seat.join(GRACE)
-            return offer
-        except Dead as error:
-            raise ConfigError(f"{self.name}: {error}", hint=_hint(str(error))) from None
-        except ConfigError as error:
-            raise ConfigError(f"{self.name}: {error.message}", hint=error.hint) from None
-
-    def make(self) -> Instance:
-        """A further instance, where the first one was when it had registered."""
-        instance = Instance(self, self.linker)
-        self.dialect.rehearse(instance)
-        return instance
-
-
-def _dialect(name: str, exports: Exports) -> Dialect:
-    if WasiDialect.fits(exports):
-        return WasiDialect(name, exports)
-    return GuestDialect(name, exports) if GuestDialect.fits(exports) else PlainDialect(name, exports)
-
-
-def _hint(text: str) -> str | None:
-    if "wasi:http" in text:
-        return "calls to the outside go through rune:guest/http, and a policy says where to"
-    if "matching implementation was not found" in text:
-        return "it was built for another host; it may import WASI 0.2, rune:guest and wasi:mcp"
-    return None
-
-
-class WasmSource:
-    """One component. It is compiled while others are served; its catalog is there when that is done."""
-
-    def __init__(
-        self,
-        name: str,
-        path: Path,
-        policy: PolicyTable | None = None,
-        cache: Path | None = None,
-        stock: Stock | None = None,
-    ) -> None:
-        """Without a `stock` the component is what lies in the file, whatever it asks for."""
-        self.name = name
-        self.path = path
-        self.policy = policy or PolicyTable()
         self.listeners = Listeners()
-        self._cache = cache
-        self._stock = stock
         # Not those of the loop, which waits for its own at the end.
         self._threads = Threads(2)
-        self._compilers = Compilers()
-        self._loading: asyncio.Task[Loaded] | None = None
-        self._loaded: Loaded | None = None
+        self._loading: asyncio.Task[Origin] | None = None
+        self._loaded: Origin | None = None
         self._offer: Offer | None = None
         self.pool: Pool | None = None
         self._rereading: asyncio.Task[None] | None = None
         self._wanted: dict[str, int] = {}
         self._failed = 0.0
-        if stock is None:
-            _look_at(path)
+
+    @abstractmethod
+    async def _origin(self) -> Origin:
+        """Load it."""
+
+    @abstractmethod
+    def _spent(self) -> str:
+        """What to think of when a guest fails."""
 
     # --- life ---
 
@@ -148,7 +87,6 @@ class WasmSource:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        self._compilers.stop()
         for task in (self._rereading, self._loading):
             if task is not None:
                 task.cancel()
@@ -156,11 +94,11 @@ class WasmSource:
         if self.pool is not None:
             await self.pool.close()
         if self._loaded is not None:
-            await self._loaded.egress.close()
+            await self._loaded.close()
         self._threads.close()
         self._loading = self.pool = self._loaded = None
 
-    def _begin(self) -> asyncio.Task[Loaded]:
+    def _begin(self) -> asyncio.Task[Origin]:
         loop = asyncio.get_running_loop()
         if self._loading is None or (self._unreachable() and loop.time() > self._failed + RETRY):
             self._loading = loop.create_task(self._load())
@@ -173,22 +111,18 @@ class WasmSource:
             task and task.done() and not task.cancelled() and isinstance(task.exception(), Unavailable | TimedOut)
         )
 
-    async def _load(self) -> Loaded:
-        path, known = self.path, ""
-        if self._stock is not None:
-            try:
-                path, known, *_ = await self._stock.find()
-            except (Unavailable, TimedOut):
-                self._failed = asyncio.get_running_loop().time()
-                raise
-        make = partial(Loaded, self.name, path, self.policy, self._cache, self._compilers, known)
-        loaded = await self._threads.run(make)
+    async def _load(self) -> Origin:
+        try:
+            loaded = await self._origin()
+        except (Unavailable, TimedOut):
+            self._failed = asyncio.get_running_loop().time()
+            raise
         self.pool = Pool(self.name, loaded.make, self.policy)
         self._offer, self._loaded = loaded.offer, loaded
         self.pool.refill()
         return loaded
 
-    async def _ready(self) -> Loaded:
+    async def _ready(self) -> Origin:
         return await asyncio.shield(self._begin()) if self._loaded is None else self._loaded
 
     # --- use ---
@@ -238,11 +172,10 @@ class WasmSource:
         what = request.target.shown or request.target.name if request.target is not None else request.method
         if why.startswith("stopped"):
             return TimedOut(f"{self.name}: {what}: {why}", hint="the policy of the component sets its limits")
-        memory = self.policy.limits.memory >> 20
         return ProtocolError(
             INTERNAL_ERROR,
             f"{self.name}: {what}: the guest failed: {why}",
-            hint=f"it may use {memory} MiB (limits.memory); its next call gets a new instance",
+            hint=self._spent(),
         )
 
     # --- changes ---
@@ -282,20 +215,20 @@ class WasmSource:
             for uri in told:
                 await asyncio.shield(self._unwant(request, loaded, uri))
 
-    async def _want(self, request: Request, loaded: Loaded, uri: str, step: int) -> None:
+    async def _want(self, request: Request, loaded: Origin, uri: str, step: int) -> None:
         """The guest hears of the first who wants to know, and of the last who does no more."""
         count = self._wanted[uri] = self._wanted.get(uri, 0) + step
         if not count:
             del self._wanted[uri]
         if count == (step > 0):
 
-            def work(instance: Instance) -> Result:
+            def work(instance: Guest) -> Result:
                 loaded.dialect.subscribe(instance, uri, step > 0)
                 return Result.of({})
 
             await self._ask(request, work)
 
-    async def _unwant(self, request: Request, loaded: Loaded, uri: str) -> None:
+    async def _unwant(self, request: Request, loaded: Origin, uri: str) -> None:
         try:
             await self._want(request, loaded, uri, -1)
         except RuneError as error:
@@ -313,6 +246,42 @@ class WasmSource:
             "hint": failed.hint if isinstance(failed, RuneError) else None,
             "stderr": "",
         }
+
+
+class WasmSource(GuestSource):
+    """A component that lies in a file or on the shelf: compiled by us, and run under a policy."""
+
+    def __init__(
+        self,
+        name: str,
+        path: Path,
+        policy: PolicyTable | None = None,
+        cache: Path | None = None,
+        stock: Stock | None = None,
+    ) -> None:
+        """Without a `stock` the component is what lies in the file, whatever it asks for."""
+        super().__init__(name, policy or PolicyTable())
+        self.path = path
+        self._cache = cache
+        self._stock = stock
+        self._compilers = Compilers()
+        if stock is None:
+            _look_at(path)
+
+    async def __aexit__(self, *exc: object) -> None:
+        self._compilers.stop()
+        await super().__aexit__(*exc)
+
+    async def _origin(self) -> Origin:
+        path, known = self.path, ""
+        if self._stock is not None:
+            path, known, *_ = await self._stock.find()
+        make = partial(Loaded, self.name, path, self.policy, self._cache, self._compilers, known)
+        return await self._threads.run(make)
+
+    def _spent(self) -> str:
+        memory = self.policy.limits.memory >> 20
+        return f"it may use {memory} MiB (limits.memory); its next call gets a new instance"
 
 
 def _look_at(path: Path) -> None:

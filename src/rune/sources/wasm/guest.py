@@ -54,7 +54,8 @@ class GuestDialect:
         """Whether a component is one of these."""
         return any(name.startswith(PREFIX) for name in exports.indices)
 
-    def link(self, linker: Linker) -> None:
+    @staticmethod
+    def link(linker: Linker) -> None:
         """The interface `host`."""
         with linker.root() as root, root.add_instance(f"{PREFIX}host{_VERSION}") as host:
             offer(host, "call", _described)

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+USES: Final = 1000
+"""Calls after which an instance is replaced: guests leak, too."""
 SAID: Final = 64 * 1024
 """Bytes of stdout and stderr of one call that are kept."""
 ERROR_TYPE: Final = 1
@@ -131,6 +133,7 @@ class Guest:
         self.exchange: Exchange | None = None
         self.rehearsing = self.frozen = self.dead = False
         self.uses = 0
+        self.life: float = USES
         self.registry: Any = None
         self.errors: dict[int, tuple[str, str, bytes | None]] = {}
         self.seat: Seat | None = None

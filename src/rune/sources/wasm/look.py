@@ -7,10 +7,10 @@ from typing import Any
 
 from rune.config.policy import PolicyTable
 from rune.sources.wasm.asks import asks
-from rune.sources.wasm.component import Loaded
 from rune.sources.wasm.engine import Machine, load
 from rune.sources.wasm.guest import GuestDialect
 from rune.sources.wasm.instance import Exports
+from rune.sources.wasm.loaded import Loaded
 from rune.sources.wasm.wasi import WasiDialect
 
 

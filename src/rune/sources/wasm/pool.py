@@ -27,8 +27,6 @@ T = TypeVar("T")
 
 log = logging.getLogger("rune.wasm")
 
-USES: Final = 1000
-"""Calls after which an instance is replaced: guests leak, too."""
 GRACE: Final = 2.0
 """Seconds in which guests that were stopped must have ended."""
 CALLERS: Final = 64
@@ -156,7 +154,7 @@ class Pool:
     def _back(self, instance: Guest, idle: deque[Guest], generation: int) -> None:
         instance.exchange = None
         instance.uses += 1
-        if self._isolation != "call" and instance.uses < USES and generation == self._generation:
+        if self._isolation != "call" and instance.uses < instance.life and generation == self._generation:
             idle.append(instance)
         else:
             instance.close()

@@ -58,7 +58,8 @@ class WasiDialect:
         """Whether a component is one of these."""
         return f"{HANDLERS}#call-tool" in exports.indices
 
-    def link(self, linker: Linker) -> None:
+    @staticmethod
+    def link(linker: Linker) -> None:
         """The interfaces `types`, with its resource, and `runtime`."""
         with linker.root() as root:
             with root.add_instance("wasi:mcp/types@0.1.0") as types:

@@ -48,5 +48,8 @@ void handle_subscribe(mcp_str uri, mcp_result *result) { read_resource(uri, resu
 void handle_unsubscribe(mcp_str uri, mcp_result *result) { read_resource(uri, result); }
 void handle_complete(int kind, mcp_str value, mcp_result *result) { (void)kind, read_resource(value, result); }
 void handle_elicit(mcp_str message, const mcp_field *fields, size_t count, mcp_result *result) {
-  (void)fields, (void)count, read_resource(message, result);
+  // What it is asked is what it answers, if there is something to fill in.
+  (void)fields;
+  if (count) *result = (mcp_result){.items = message.text, .count = message.size};
+  else read_resource(message, result);
 }
