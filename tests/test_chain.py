@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 
 import msgspec
@@ -269,6 +270,20 @@ async def test_notes_keep_their_order_and_come_before_the_result_even_when_a_plu
     ):
         assert (await client.call_tool("count")).text == "end"
         assert seen == ["0", "1", "2", "3", "4"]
+
+
+async def test_nothing_that_is_made_for_a_call_waits_for_the_collector():
+    async with Gate(pii()) as gate:
+        for _ in range(3):
+            await request(gate, "tools/call", {"name": "danger", "arguments": {}})
+            gc.collect()
+        gc.disable()
+        try:
+            for _ in range(50):
+                await request(gate, "tools/call", {"name": "danger", "arguments": {}})
+            assert gc.collect() < 50
+        finally:
+            gc.enable()
 
 
 async def test_without_plugins_that_want_it_a_request_goes_its_old_way():

@@ -5,10 +5,14 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from rune.payloads import late, showing, touched
+from rune.payloads import late, lazy, shown, touched
 from rune.plugin import GlobalContext, PluginContext, ToolPostInvokePayload, ToolPreInvokePayload
 
 RAW = {"name": b'"t"', "args": b'{"a":[1]}'}
+
+
+def showing(kind, **given):
+    return lambda raw: shown(lazy(kind), raw, given)
 
 
 def test_only_what_is_looked_at_is_decoded_and_once():

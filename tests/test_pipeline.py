@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
+from types import SimpleNamespace
 
 import msgspec
 import pytest
 
 from rune.errors import ConfigError, RuneError
-from rune.payloads import showing
-from rune.pipeline import Blocked, Pipeline, Turn
+from rune.pipeline import Blocked, Pipeline
 from rune.plugin import (
-    GlobalContext,
     Plugin,
     PluginCondition,
     PluginConfig,
     PluginMode,
     PluginResult,
     PluginViolation,
-    ToolPreInvokePayload,
 )
+from rune.request import Caller, Request
+from rune.source import Target
+from rune.turn import Turn
 
 HOOK = "tool_pre_invoke"
 
@@ -60,14 +62,16 @@ def plug(do, name="it", **settings):
     return Doing(config, do), config
 
 
-def turn(**facts):
-    return Turn(facts, GlobalContext())
+def turn(tools="", server_ids=None, user_patterns=""):
+    target = None if server_ids is None else Target(SimpleNamespace(name=server_ids), "it")
+    request = Request("tools/call", caller=Caller(user_patterns), target=target)
+    return Turn.of(request, "tools", tools) if tools else Turn.of(request)
 
 
 async def ask(pipeline, args=None, name="tool", facts=None):
     raw = {"name": msgspec.json.encode(name), "args": msgspec.json.encode(args or {})}
     this = turn(**(facts or {}))
-    changed = await pipeline.run(HOOK, raw, showing(ToolPreInvokePayload), this)
+    changed = await pipeline.run(HOOK, raw, this)
     return msgspec.json.decode(raw["args"]), changed, this
 
 
@@ -204,6 +208,91 @@ async def test_a_plugin_that_hangs_is_late():
         await ask(Pipeline([plug(hang, deadline=0.01)]))
 
 
+async def test_what_a_plugin_says_too_late_does_not_count_even_if_it_never_waits():
+    def dawdle(payload, context):
+        time.sleep(0.02)
+        return marking("late")(payload, context)
+
+    with pytest.raises(RuneError, match="plugin it failed"):
+        await ask(Pipeline([plug(dawdle, deadline=0.01)]))
+    args, changed, this = await ask(Pipeline([plug(dawdle, deadline=0.01, on_error="ignore")]))
+    assert (args, changed, [record.status for record in this.records]) == ({}, set(), ["failed"])
+
+
+class Glancing(Doing):
+    """Tells from the JSON alone."""
+
+    def __init__(self, config, do, glance):
+        super().__init__(config, do)
+        self.glance = glance
+        self.glances = []
+
+    def passing(self, hook):
+        def passes(raw, caller):
+            self.glances.append((hook, bytes(raw["args"]), caller.subject))
+            return self.glance(raw)
+
+        return passes
+
+
+def glancing(glance, do=nothing, name="it", **settings):
+    config = PluginConfig(name=name, **settings)
+    return Glancing(config, do, glance), config
+
+
+async def test_a_plugin_that_can_tell_from_the_json_is_not_asked():
+    quiet = [glancing(lambda raw: True, name=name) for name in ("a", "b")]
+    pipeline = Pipeline(quiet)
+    await ask(pipeline, {"n": 1}, facts={"user_patterns": "ada"})
+    await ask(pipeline, {"n": 2}, facts={"user_patterns": "bob"})
+    for plugin, _ in quiet:
+        assert plugin.glances == [(HOOK, b'{"n":1}', "ada"), (HOOK, b'{"n":2}', "bob")]
+        assert plugin.seen == []
+    assert [(running.calls, running.nanoseconds > 0) for running in pipeline.plugins] == [(2, True)] * 2
+
+
+async def test_who_has_something_to_say_is_asked_and_the_others_see_what_it_made():
+    first, loud, slow = (
+        glancing(lambda raw: True, name="first"),
+        glancing(lambda raw: False, marking("x"), "loud"),
+        plug(marking("y"), "slow"),
+    )
+    last = glancing(lambda raw: b"x" not in raw["args"], marking("z"), "last")
+    args, _, _ = await ask(Pipeline([first, loud, slow, last]))
+    assert args == {"marks": ["x", "y", "z"]}
+    # Nobody is asked twice, not even by a glance: it may count.
+    assert [len(each[0].glances) for each in (first, loud, last)] == [1, 1, 1]
+    assert last[0].glances[0][1] == b'{"marks":["x","y"]}'
+
+
+async def test_conditions_and_sizes_hold_for_glances_too():
+    plugin, config = glancing(lambda raw: True, conditions=(PluginCondition(tools=("a",)),))
+    pipeline = Pipeline([(plugin, config)])
+    for name in ("a", "b"):
+        await ask(pipeline, facts={"tools": name})
+    assert len(plugin.glances) == 1
+    small, config = glancing(lambda raw: True, max_content_size=10)
+    with pytest.raises(RuneError, match="plugin it failed"):
+        await ask(Pipeline([(small, config)]), {"text": "x" * 100})
+    assert small.glances == []
+
+
+async def test_a_glance_that_fails_is_judged_like_the_hook(caplog):
+    def broken(raw):
+        raise ValueError("secret 42")
+
+    with pytest.raises(RuneError, match="plugin it failed") as caught:
+        await ask(Pipeline([glancing(broken)]))
+    assert "secret" not in str(caught.value)
+    assert "ValueError: secret 42" in caplog.text
+    after = glancing(lambda raw: False, marking("x"), "after")
+    pipeline = Pipeline([glancing(broken, on_error="disable"), after])
+    for times in (1, 2):
+        args, _, _ = await ask(pipeline)
+        assert (args, len(after[0].glances)) == ({"marks": ["x"]}, times)
+    assert [(running.failed, running.disabled) for running in pipeline.plugins] == [(1, True), (0, False)]
+
+
 async def test_a_plugin_gets_no_more_than_it_takes():
     plugin, config = plug(nothing, max_content_size=10)
     with pytest.raises(RuneError, match="plugin it failed"):
@@ -252,7 +341,7 @@ async def test_state_is_the_plugins_own_and_lasts_for_the_request():
     raw = {"name": b'"t"', "args": b"{}"}
     this = turn()
     for _ in range(2):
-        await pipeline.run(HOOK, raw, showing(ToolPreInvokePayload), this)
+        await pipeline.run(HOOK, raw, this)
     assert {name: context.state["n"] for name, context in this.contexts.items()} == {"a": 2, "b": 2}
     assert this.shared.state == {"all": 4}
     assert turn().contexts == {}

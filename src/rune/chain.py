@@ -15,25 +15,12 @@ import msgspec
 
 from rune.early import END, PROGRESS, Early
 from rune.notes import Screen
-from rune.payloads import late, showing
-from rune.pipeline import Blocked, Pipeline, Turn
-from rune.plugin import (
-    AnswerPayload,
-    CompletionPayload,
-    GlobalContext,
-    ListPayload,
-    PromptPosthookPayload,
-    PromptPrehookPayload,
-    QuestionPayload,
-    ResourcePostFetchPayload,
-    ResourcePreFetchPayload,
-    ToolPostInvokePayload,
-    ToolPreInvokePayload,
-)
+from rune.pipeline import Blocked, Pipeline, Rest
 from rune.protocol import jsonrpc
 from rune.protocol.methods import METHODS
 from rune.request import Handler, Note, Request, Result
 from rune.source import Target
+from rune.turn import Turn
 
 REMEMBERED: Final = 10_000
 """Tasks whose plugins find again what they kept when the call came."""
@@ -66,6 +53,8 @@ class Chain:
         self._resolve = resolve
         self._turns: OrderedDict[str, Turn] = OrderedDict()
         self._early = Early(pipeline, _POST)
+        self._calls = pipeline.has("tool_pre_invoke")
+        self._asks = pipeline.has("elicitation_pre") or pipeline.has("sampling_pre")
         self._posts = frozenset(method for method, hook in _POST.items() if pipeline.has(hook))
 
     def over(self, below: Handler) -> Handler:
@@ -109,53 +98,66 @@ class Chain:
 
     # --- the ways ---
 
-    async def _tool(self, below: Handler, request: Request) -> Result:
-        name = _shown(request) or request.text("name")
-        turn = _turn(request, tools=name)
+    def _tool(self, below: Handler, request: Request) -> Coroutine[Any, Any, Result]:
+        target = request.target
+        # The name under which clients see it, however this one has called it.
+        name = target.shown if target is not None and target.shown else request.text("name")
+        # As `of` does it, but a frame for every call would cost more.
+        turn = Turn(request.method, request.caller, request.id, target, request.headers, "tools", name)
+        return self._retried(below, request, turn) if request.answers else self._called(below, request, turn)
+
+    def _called(self, below: Handler, request: Request, turn: Turn) -> Coroutine[Any, Any, Result]:
+        if self._calls:
+            raw = {"name": _encode(turn.name), "args": bytes(request.params.get("arguments", b"{}"))}
+            rest = self._pipeline.start("tool_pre_invoke", raw, turn)
+            if rest is not None:
+                return self._changed(below, request, turn, raw, rest)
+        # Handed on, not awaited: a frame for every call would cost more.
+        return self._below(below, request, turn)
+
+    async def _retried(self, below: Handler, request: Request, turn: Turn) -> Result:
         try:
-            if request.answers:
-                request = await self._answers(request, name, turn)
-            if self._pipeline.has("tool_pre_invoke"):
-                raw = {"name": _encode(name), "args": bytes(request.params.get("arguments", b"{}"))}
-                make = showing(ToolPreInvokePayload, headers=partial(_headers, request))
-                changed = await self._pipeline.run("tool_pre_invoke", raw, make, turn)
-                if "args" in changed:
-                    request = _but(request, "arguments", raw["args"])
-                if "name" in changed:
-                    request = await self._redirect(_but(request, "name", raw["name"]))
-                    name = request.text("name")
-            return await self._below(below, request, name, turn)
+            request = await self._answers(request, turn)
         except Blocked as blocked:
-            # For a model this is an answer like any other that says no.
-            text = {"type": "text", "text": blocked.message}
-            return Result.of({"content": [text], "isError": True})
+            return _refusal(blocked)
+        return await self._called(below, request, turn)
+
+    async def _changed(self, below: Handler, request: Request, turn: Turn, raw: dict[str, bytes], rest: Rest) -> Result:
+        """A call about which a plugin has something to say."""
+        try:
+            changed = await rest
+        except Blocked as blocked:
+            return _refusal(blocked)
+        if "args" in changed:
+            request = _but(request, "arguments", raw["args"])
+        if "name" in changed:
+            request = await self._redirect(_but(request, "name", raw["name"]), "name", turn)
+        return await self._below(below, request, turn)
 
     async def _prompt(self, below: Handler, request: Request) -> Result:
-        name = _shown(request) or request.text("name")
-        turn = _turn(request, prompts=name)
-        request = await self._answers(request, name, turn)
+        target = request.target
+        name = target.shown if target is not None and target.shown else request.text("name")
+        turn = Turn.of(request, "prompts", name)
+        request = await self._answers(request, turn)
         if self._pipeline.has("prompt_pre_fetch"):
             raw = {"args": bytes(request.params.get("arguments", b"{}"))}
-            changed = await self._pipeline.run(
-                "prompt_pre_fetch", raw, showing(PromptPrehookPayload, prompt_id=name), turn
-            )
-            if changed:
+            if await self._pipeline.run("prompt_pre_fetch", raw, turn):
                 request = _but(request, "arguments", raw["args"])
-        return await self._below(below, request, name, turn)
+        return await self._below(below, request, turn)
 
     async def _resource(self, below: Handler, request: Request) -> Result:
-        uri = request.text("uri")
-        turn = _turn(request, resources=uri)
-        request = await self._answers(request, uri, turn)
+        turn = Turn.of(request, "resources", request.text("uri"))
+        request = await self._answers(request, turn)
         if self._pipeline.has("resource_pre_fetch"):
-            raw = {"uri": _encode(uri)}
-            if await self._pipeline.run("resource_pre_fetch", raw, showing(ResourcePreFetchPayload), turn):
-                request = await self._redirect(_but(request, "uri", raw["uri"]))
-                uri = request.text("uri")
-        return await self._below(below, request, uri, turn)
+            raw = {"uri": _encode(turn.name)}
+            if await self._pipeline.run("resource_pre_fetch", raw, turn):
+                request = await self._redirect(_but(request, "uri", raw["uri"]), "uri", turn)
+        return await self._below(below, request, turn)
 
     async def _completion(self, below: Handler, request: Request) -> Result:
-        return await self._after(await below(request), request.method, "", _turn(request))
+        result = await below(request)
+        later = self._after(result, request.method, Turn.of(request))
+        return result if later is None else await later
 
     async def _list(self, below: Handler, request: Request) -> Result:
         page = await below(request)
@@ -163,20 +165,18 @@ class Chain:
         assert members is not None, "only list methods come here"
         whole: dict[str, Any] = dict(jsonrpc.read_object(page.raw))
         raw = {"items": bytes(whole[members])}
-        if not await self._pipeline.run(
-            _LISTS[request.method], raw, showing(ListPayload, method=request.method), _turn(request)
-        ):
+        if not await self._pipeline.run(_LISTS[request.method], raw, Turn.of(request)):
             return page
         # What was made for one caller is not for others to keep.
         return Result(_encode({**whole, members: msgspec.Raw(raw["items"]), "cacheScope": "private"}))
 
     async def _task(self, below: Handler, request: Request) -> Result:
-        turn = self._turns.get(request.text("taskId")) or _turn(request)
+        turn = self._turns.get(request.text("taskId")) or Turn.of(request)
         if request.method == "tasks/update":
             answers = request.params.get("inputResponses")
             if answers is not None:
                 opened = msgspec.json.decode(answers, type=dict[str, msgspec.Raw])
-                passed = await self._answers(request.replace(answers=opened), turn.facts.get("tools") or "", turn)
+                passed = await self._answers(request.replace(answers=opened), turn)
                 request = _but(request, "inputResponses", _encode(passed.answers))
             return await below(request)
         result = await below(request)
@@ -186,7 +186,7 @@ class Chain:
         result = await below(request)
         tasks = []
         for task in result.value["tasks"]:
-            turn = self._turns.get(task["taskId"]) or _turn(request)
+            turn = self._turns.get(task["taskId"]) or Turn.of(request)
             tasks.append(msgspec.Raw(await self._whole_task(_encode(task), turn)))
         return Result.of({**result.value, "tasks": tasks})
 
@@ -198,65 +198,71 @@ class Chain:
         if note.method != TASK:
             return note
         id = jsonrpc.decode(jsonrpc.read_object(note.params).get("taskId", msgspec.Raw(b'""')))
-        turn = self._turns.get(id) or Turn({}, GlobalContext())
+        turn = self._turns.get(id) or Turn()
         return note._replace(params=await self._whole_task(note.params, turn))
 
     # --- down and up ---
 
-    async def _redirect(self, request: Request) -> Request:
+    async def _redirect(self, request: Request, key: str, turn: Turn) -> Request:
         """A plugin means something else: it must be there, and this caller must be allowed to have it."""
-        return request.replace(target=await self._resolve(request))
+        target = await self._resolve(request)
+        turn.rename(request.text(key))
+        return request.replace(target=target)
 
-    async def _below(self, below: Handler, request: Request, name: str, turn: Turn) -> Result:
-        method = request.method
-        screen = Screen(request.emit, lambda: self._early.call(method, name, turn).judge)
+    async def _below(self, below: Handler, request: Request, turn: Turn) -> Result:
+        method, screen = request.method, None
         if self._pipeline.wraps:
             below = self._pipeline.around(below, turn)
+        if method not in self._early.free:
+            # In this very request: a copy would cost more than the rest.
+            request.emit = screen = Screen(request.emit, partial(self._early.call, method, turn))
         try:
-            result = await below(request.replace(emit=screen))
-            if screen.used:
+            result = await below(request)
+            if screen is not None and screen.line is not None:
                 screen(END)
         finally:
-            if screen.used:
+            if screen is not None and screen.line is not None:
                 await screen.settled()
-        if result.kind == "complete" and method not in self._posts:
-            return result
-        return await self._after(result, method, name, turn)
+        try:
+            later = self._after(result, method, turn)
+            return result if later is None else await later
+        except Blocked as blocked:
+            if method == "tools/call":
+                return _refusal(blocked)
+            raise
 
-    async def _after(self, result: Result, method: str, name: str, turn: Turn) -> Result:
+    def _after(self, result: Result, method: str, turn: Turn) -> Coroutine[Any, Any, Result] | None:
+        """What is to be awaited, until the result is what may leave; None where it may as it is."""
         if result.kind == "input_required":
-            raw = await self._questions(result.raw, name, turn)
-            return result if raw is result.raw else _with(result, raw)
+            return self._asked(result, turn) if self._asks else None
         if result.kind == "task":
             self._remember(result, turn)
-            return result
+            return None
         if method not in self._posts:
-            return result
-        raw = await self._result(result.raw, method, name, turn)
-        return result if raw is result.raw else Result(raw, result.kind)
-
-    async def _result(self, raw: bytes, method: str, name: str, turn: Turn) -> bytes:
-        """A complete result, changed by whom it concerns."""
+            return None
         if method == "resources/read":
-            whole: dict[str, Any] = dict(jsonrpc.read_object(raw))
-            fields = {"content": bytes(whole.get("contents", b"[]"))}
-            if await self._pipeline.run(_POST[method], fields, showing(ResourcePostFetchPayload, uri=name), turn):
-                return _encode({**whole, "contents": msgspec.Raw(fields["content"])})
-            return raw
-        if method == "tools/call":
-            make = showing(ToolPostInvokePayload, name=name)
-        elif method == "prompts/get":
-            make = showing(PromptPosthookPayload, prompt_id=name)
-        else:
-            make = showing(CompletionPayload)
-        fields = {"result": raw}
-        changed = await self._pipeline.run(_POST[method], fields, make, turn)
-        return fields["result"] if changed else raw
+            return self._contents(result, turn)
+        raw = {"result": result.raw}
+        rest = self._pipeline.start(_POST[method], raw, turn)
+        return None if rest is None else self._seen(result, raw, rest)
 
-    async def _questions(self, raw: bytes, name: str, turn: Turn) -> bytes:
+    async def _seen(self, result: Result, raw: dict[str, bytes], rest: Rest) -> Result:
+        return Result(raw["result"], result.kind) if await rest else result
+
+    async def _asked(self, result: Result, turn: Turn) -> Result:
+        raw = await self._questions(result.raw, turn)
+        return result if raw is result.raw else _with(result, raw)
+
+    async def _contents(self, result: Result, turn: Turn) -> Result:
+        """What a resource holds, changed by whom it concerns."""
+        whole: dict[str, Any] = dict(jsonrpc.read_object(result.raw))
+        fields = {"content": bytes(whole.get("contents", b"[]"))}
+        if not await self._pipeline.run("resource_post_fetch", fields, turn):
+            return result
+        return Result(_encode({**whole, "contents": msgspec.Raw(fields["content"])}), result.kind)
+
+    async def _questions(self, raw: bytes, turn: Turn) -> bytes:
         """Questions on their way to the client."""
-        if not (self._pipeline.has("elicitation_pre") or self._pipeline.has("sampling_pre")):
-            return raw
         whole: dict[str, Any] = dict(jsonrpc.read_object(raw))
         questions: dict[str, Any] = jsonrpc.decode(whole.get("inputRequests", b"{}"))
         changed = False
@@ -265,11 +271,11 @@ class Chain:
             if hook == "_pre" or not self._pipeline.has(hook):
                 continue
             fields = {"params": _encode(question.get("params", {}))}
-            if await self._pipeline.run(hook, fields, showing(QuestionPayload, name=name), turn):
+            if await self._pipeline.run(hook, fields, turn):
                 question["params"], changed = msgspec.Raw(fields["params"]), True
         return _encode({**whole, "inputRequests": questions}) if changed else raw
 
-    async def _answers(self, request: Request, name: str, turn: Turn) -> Request:
+    async def _answers(self, request: Request, turn: Turn) -> Request:
         """Answers of the client on their way to whoever has asked; what they are shows in their shape."""
         answers = dict(request.answers or {})
         for key, answer in answers.items():
@@ -278,27 +284,28 @@ class Chain:
             if not hook or not self._pipeline.has(hook):
                 continue
             fields = {"answer": bytes(answer)}
-            if await self._pipeline.run(hook, fields, showing(AnswerPayload, name=name), turn):
+            if await self._pipeline.run(hook, fields, turn):
                 answers[key] = msgspec.Raw(fields["answer"])
         return request.replace(answers=answers) if answers else request
 
     async def _whole_task(self, raw: bytes, turn: Turn) -> bytes:
         """A task as its owner is told of it: its result, its questions, what it says of itself."""
-        name = turn.facts.get("tools") or ""
         whole: dict[str, Any] = dict(jsonrpc.read_object(raw))
         changes: dict[str, Any] = {}
         if "result" in whole and self._pipeline.has("tool_post_invoke"):
             try:
-                changes["result"] = msgspec.Raw(await self._result(bytes(whole["result"]), "tools/call", name, turn))
+                late = Result(bytes(whole["result"]))
+                later = self._after(late, "tools/call", turn)
+                changes["result"] = msgspec.Raw((late if later is None else await later).raw)
             except Blocked as blocked:
                 text = {"type": "text", "text": blocked.message}
                 changes["result"] = {"resultType": "complete", "content": [text], "isError": True}
-        if "inputRequests" in whole:
-            changes |= jsonrpc.read_object(await self._questions(raw, name, turn))
+        if "inputRequests" in whole and self._asks:
+            changes |= jsonrpc.read_object(await self._questions(raw, turn))
         if "statusMessage" in whole:
             note = Note(PROGRESS, _encode({"progress": 0, "message": whole["statusMessage"]}))
-            seen = await self._early.note("tools/call", name, turn, note)
-            message = None if seen is None else jsonrpc.read_object(seen.params).get("message")
+            told = await self._early.note("tools/call", turn, note)
+            message = None if told is None else jsonrpc.read_object(told.params).get("message")
             whole = {key: value for key, value in whole.items() if key != "statusMessage"}
             if message is not None:
                 changes["statusMessage"] = message
@@ -307,32 +314,15 @@ class Chain:
     def _remember(self, result: Result, turn: Turn) -> None:
         """What a task says later belongs to the call that it was."""
         id = jsonrpc.decode(jsonrpc.read_object(result.raw).get("taskId", msgspec.Raw(b'""')))
+        turn.outlive()
         self._turns[id] = turn
         while len(self._turns) > REMEMBERED:
             self._turns.popitem(last=False)
 
 
-def _turn(request: Request, **facts: str | None) -> Turn:
-    caller = request.caller
-    tenant = caller.claims.get("tenant_id") if caller.claims else None
-    server = None if request.target is None else request.target.source.name
-    facts |= {"server_ids": server, "user_patterns": caller.subject, "tenant_ids": tenant}
-    known = {"request_id": str(request.id or ""), "user": caller.subject, "tenant_id": tenant, "server_id": server}
-    return Turn(facts, late(GlobalContext, known))
-
-
-def _shown(request: Request) -> str | None:
-    """The name under which clients see the target, however this one has called it."""
-    return None if request.target is None else request.target.shown or None
-
-
-_KEPT_BACK: Final = frozenset({b"authorization", b"cookie", b"proxy-authorization"})
-
-
-def _headers(request: Request) -> dict[str, str]:
-    """Headers for plugins to look at; credentials are not among them."""
-    headers = request.headers or {}
-    return {key.decode("latin-1"): value.decode("latin-1") for key, value in headers.items() if key not in _KEPT_BACK}
+def _refusal(blocked: Blocked) -> Result:
+    """For a model this is an answer like any other that says no."""
+    return Result.of({"content": [{"type": "text", "text": blocked.message}], "isError": True})
 
 
 def _but(request: Request, key: str, raw: bytes) -> Request:

@@ -13,11 +13,11 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from rune.payloads import Make, showing
-from rune.pipeline import Pipeline, Turn
-from rune.plugin import LogPayload, ProgressPayload
+from rune.notes import Judge
+from rune.pipeline import Pipeline
 from rune.protocol import jsonrpc
 from rune.request import PIECE, Note
+from rune.turn import Turn
 
 log = logging.getLogger("rune.plugins")
 
@@ -40,17 +40,18 @@ class Early:
     def __init__(self, pipeline: Pipeline, hooks: Mapping[str, str]) -> None:
         self._pipeline = pipeline
         self._said: set[str] = set()
-        self._drops = {
-            (method, note): pipeline.guards(hook, note)
-            for method, hook in hooks.items()
-            for note in ("progress_pre_send", "log_pre_send")
-        }
+        self._drops = {(method, note): pipeline.guards(hook, note) for method, hook in hooks.items() for note in _SHOWN}
+        hears = any(map(pipeline.has, _SHOWN))
+        self.free = frozenset(
+            method for method in hooks if not hears and not any(self._drops[method, note] for note in _SHOWN)
+        )
+        """Methods whose notes may leave unseen."""
 
-    def call(self, method: str, name: str, turn: Turn) -> Call:
-        """The notes of one call."""
-        return Call(self, method, name, turn)
+    def call(self, method: str, turn: Turn) -> Judge:
+        """What judges the notes of one call, in their order; after END nothing of a text is held back any more."""
+        return Call(self, method, turn).judge
 
-    async def note(self, method: str, name: str, turn: Turn, note: Note, *, last: bool = False) -> Note | None:
+    async def note(self, method: str, turn: Turn, note: Note, *, last: bool = False) -> Note | None:
         """One note as it may leave. None: it does not."""
         if note.method not in (PROGRESS, MESSAGE):
             return note
@@ -64,10 +65,10 @@ class Early:
             return note
         fields = {key: bytes(members[key])}
         values = {each: jsonrpc.decode(members[each]) for each in _SHOWN[hook] if each in members}
-        make: Make = showing(LogPayload, name=name, **values)
+        given = {"name": turn.name, **values}
         if hook == "progress_pre_send":
-            make = showing(ProgressPayload, name=name, piece=_is_piece(members), last=last, **values)
-        if not await self._pipeline.run(hook, fields, make, turn):
+            given |= {"piece": _is_piece(members), "last": last}
+        if not await self._pipeline.run(hook, fields, turn, given):
             return note
         if fields[key] in (b'""', b"null") and hook == "progress_pre_send":
             # All of its text was held back or taken out: how far the call is may still be known.
@@ -90,24 +91,23 @@ class Early:
 class Call:
     """The notes of one call in their order."""
 
-    __slots__ = ("_early", "_latest", "_method", "_name", "_pieces", "_turn")
+    __slots__ = ("_early", "_latest", "_method", "_pieces", "_turn")
 
-    def __init__(self, early: Early, method: str, name: str, turn: Turn) -> None:
+    def __init__(self, early: Early, method: str, turn: Turn) -> None:
         self._early = early
         self._method = method
-        self._name = name
         self._turn = turn
         self._latest: Note | None = None
         self._pieces = False
 
     async def judge(self, note: Note) -> Note | None:
-        """One of them; None where it does not leave. After END nothing of a text is held back any more."""
+        """One of them; None where it does not leave."""
         if note is END:
             return await self._rest()
         if note.method == PROGRESS:
             self._latest = note
             self._pieces = self._pieces or _MARK in note.params
-        return await self._early.note(self._method, self._name, self._turn, note)
+        return await self._early.note(self._method, self._turn, note)
 
     async def _rest(self) -> Note | None:
         """Ask once more, with no text: what comes is what was held."""
@@ -116,7 +116,7 @@ class Call:
         members: Members = dict(jsonrpc.read_object(self._latest.params))
         members["progress"] = math.nextafter(jsonrpc.decode(members["progress"]), math.inf)
         note = Note(PROGRESS, _encode({**members, "message": "", "_meta": {PIECE: True}}))
-        seen = await self._early.note(self._method, self._name, self._turn, note, last=True)
+        seen = await self._early.note(self._method, self._turn, note, last=True)
         return None if seen is note else seen
 
 

@@ -8,8 +8,10 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeAlias
 
+import msgspec
+
 from rune.errors import RuneError
-from rune.request import Emit, Note, Relay
+from rune.request import Emit, Note
 from rune.server.run import begin
 
 log = logging.getLogger("rune.plugins")
@@ -20,35 +22,54 @@ LINE: Final = 1024
 """Notes of one request that may wait for a plugin; more are left out."""
 
 
-class Screen(Relay):
-    """Notes on their way through plugins, in order. Most pass without waiting; if one has to, the others line up.
+class Screen(msgspec.Struct, Emit, eq=False):
+    """Notes on their way through plugins. Most calls say nothing: only for the first note a `line` is made, and
+    `judging` gives who judges."""
 
-    Most calls say nothing: `judging` gives who judges their notes, when there is one.
-    """
-
-    __slots__ = ("_judge", "_judging", "_line", "_worker", "used")
-
-    def __init__(self, emit: Emit, judging: Callable[[], Judge]) -> None:
-        self.target = emit
-        self.used = False
-        self._judging = judging
+    target: Emit
+    judging: Callable[[], Judge]
+    line: Line | None = None
 
     def __call__(self, note: Note) -> None:
-        if not self.used:
-            self.used = True
-            self._judge = self._judging()
-            self._line: deque[Coroutine[Any, Any, None]] = deque()
-            self._worker: asyncio.Task[None] | None = None
-        if len(self._line) >= LINE:
-            # The plugins are slower than the call: what they have not seen does not leave.
+        if self.line is None:
+            self.line = Line(self.target, self.judging())
+        self.line.add(note)
+
+    async def settled(self) -> None:
+        """Wait until all have been judged: nothing follows a result."""
+        if self.line is not None:
+            await self.line.settled()
+
+    async def room(self) -> None:
+        await self.settled()
+        await self.target.room()
+
+    def release(self) -> None:
+        self.target.release()
+
+
+class Line:
+    """The notes of one request, in order. Most pass without waiting; if one has to, the others line up."""
+
+    __slots__ = ("_judge", "_target", "_waiting", "_worker")
+
+    def __init__(self, target: Emit, judge: Judge) -> None:
+        self._target = target
+        self._judge = judge
+        self._waiting: deque[Coroutine[Any, Any, None]] = deque()
+        self._worker: asyncio.Task[None] | None = None
+
+    def add(self, note: Note) -> None:
+        """One more. When the plugins are slower than the call, what they will not see does not leave."""
+        if len(self._waiting) >= LINE:
             return
         job = self._judged(note)
-        if not self._line:
+        if not self._waiting:
             _, rest = begin(job)
             if rest is None:
                 return
             job = rest
-        self._line.append(job)
+        self._waiting.append(job)
         if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._work())
 
@@ -59,18 +80,14 @@ class Screen(Relay):
             log.info("%s is left out: %s", note.method, error)
             return
         if seen is not None:
-            self.target(seen)
+            self._target(seen)
 
     async def _work(self) -> None:
-        while self._line:
-            await self._line[0]
-            del self._line[0]
+        while self._waiting:
+            await self._waiting[0]
+            del self._waiting[0]
 
     async def settled(self) -> None:
-        """Wait until all have been judged: nothing follows a result."""
-        if self.used and self._worker is not None and not self._worker.done():
+        """Wait until all have been judged."""
+        if self._worker is not None and not self._worker.done():
             await self._worker
-
-    async def room(self) -> None:
-        await self.settled()
-        await super().room()

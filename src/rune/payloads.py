@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field
 from functools import cache
 from typing import Any, Final, TypeAlias
@@ -11,8 +11,8 @@ import msgspec
 
 Raw: TypeAlias = Mapping[str, bytes]
 """The fields of a payload that may be changed, as JSON."""
-Make: TypeAlias = Callable[[Raw], Any]
-"""What is shown to one plugin."""
+Given: TypeAlias = Mapping[str, Any]
+"""Its other fields: values, or functions for those that are made anew for each plugin that looks."""
 
 NOTHING: Final[Raw] = {}
 
@@ -20,24 +20,18 @@ _decode = msgspec.json.Decoder().decode
 _new = object.__new__
 
 
-def showing(kind: type, **given: Any) -> Make:
-    """How payloads of a kind are made: `given` are fields that are not for plugins to change, functions for those that
-    are made anew for each."""
-    kind = _late(kind)
-
-    def make(raw: Raw) -> Any:
-        made: Any = _new(kind)
-        made._raw = raw
-        made._given = given
-        made._values = {}
-        return made
-
-    return make
+def shown(kind: Any, raw: Raw, given: Given = NOTHING) -> Any:
+    """What one plugin gets: a payload of a kind that `lazy` has made."""
+    made = _new(kind)
+    made._raw = raw
+    made._given = given
+    made._values = {}
+    return made
 
 
 def late(kind: type, values: dict[str, Any]) -> Any:
     """One value of a dataclass with some of its fields; others get their defaults when somebody looks."""
-    made = _new(_late(kind))
+    made = _new(lazy(kind))
     made._raw = made._given = NOTHING
     made._values = values
     return made
@@ -50,7 +44,8 @@ def touched(payload: Any) -> Iterable[str]:
 
 
 @cache
-def _late(kind: type) -> Any:
+def lazy(kind: type) -> Any:
+    """A dataclass as a class whose fields get their values when somebody looks."""
     fields: Mapping[str, Any] = kind.__dataclass_fields__  # type: ignore[attr-defined]
 
     class Late(kind):  # type: ignore[misc]

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence, Set
+from collections.abc import Coroutine, Sequence, Set
 from functools import partial
-from itertools import groupby
-from typing import Final, Self
+from itertools import groupby, takewhile
+from time import perf_counter_ns
+from typing import Any, Final, Self, TypeAlias
 
 from rune.errors import RuneError
-from rune.payloads import Make, Raw
+from rune.payloads import Given, Raw
 from rune.plugin import HOOKS, Plugin, PluginConfig, PluginMode
 from rune.request import Handler
-from rune.steps import Blocked, Running, Step, Turn, asked
+from rune.steps import Ask, Blocked, Running, Step, asked
+from rune.turn import Turn
 
 __all__ = ["Blocked", "Pipeline", "Turn"]
 
@@ -27,7 +29,36 @@ log = logging.getLogger("rune.plugins")
 ASIDE: Final = 1000
 """Plugins that may run beside the requests at the same time; more are left out."""
 
-_UNCHANGED: Final[frozenset[str]] = frozenset()
+Group: TypeAlias = "tuple[PluginMode | None, tuple[Step, ...]]"
+Rest: TypeAlias = Coroutine[Any, Any, Set[str]]
+
+UNCHANGED: Final[frozenset[str]] = frozenset()
+
+
+class Plan:
+    """The plugins of one hook. Neighbours that run at the same time are one of `groups`, all others are groups of one;
+    those before the first of the former are `alone`, and of these the first ones `quick` that tell without being
+    asked."""
+
+    __slots__ = ("alone", "groups", "least", "quick", "size")
+
+    def __init__(self, steps: Sequence[Step]) -> None:
+        groups: list[Group] = []
+        for side, members in groupby(steps, key=lambda step: step.side):
+            if side is None:
+                groups += [(None, (step,)) for step in members]
+            else:
+                groups.append((side, tuple(members)))
+        self.groups = tuple(groups)
+        self.size = len(groups)
+        self.alone = tuple(step for _, (step, *_) in takewhile(lambda group: group[0] is None, groups))
+        self.least = min((step.largest for step in self.alone), default=0)
+        quick = []
+        for step in self.alone:
+            if step.passing is None or step.plugin.picky:
+                break
+            quick.append((step.passing, step.plugin))
+        self.quick = tuple(quick)
 
 
 class Pipeline:
@@ -39,8 +70,10 @@ class Pipeline:
         for running in self.plugins:
             for hook in [] if running.disabled else running.hooks():
                 steps[hook].append(Step(running, hook))
-        self._groups = {hook: _grouped(entries) for hook, entries in steps.items()}
+        self._plans = {hook: Plan(entries) for hook, entries in steps.items()}
         self._around = tuple(running for running in reversed(self.plugins) if running.wraps())
+        self.wraps = bool(self._around)
+        """Whether any plugin stands around the calls themselves."""
         self._aside: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
@@ -60,12 +93,7 @@ class Pipeline:
 
     def has(self, hook: str) -> bool:
         """Whether any plugin wants to be asked at this moment."""
-        return bool(self._groups[hook])
-
-    @property
-    def wraps(self) -> bool:
-        """Whether any plugin stands around the calls themselves."""
-        return bool(self._around)
+        return bool(self._plans[hook].groups)
 
     def around(self, below: Handler, turn: Turn) -> Handler:
         """What answers, with the plugins around it that have a `handle`: the first by priority is the outermost."""
@@ -77,55 +105,98 @@ class Pipeline:
 
     def guards(self, hook: str, note: str) -> bool:
         """Whether a plugin that may stop or change something at `hook` would not see what leaves by `note`."""
-        there = {step.plugin for _, group in self._groups[note] for step in group}
+        there = {step.plugin for _, group in self._plans[note].groups for step in group}
         return any(
             (step.blocks or step.changes) and step.plugin not in there
-            for _, group in self._groups[hook]
+            for _, group in self._plans[hook].groups
             for step in group
         )
 
-    async def run(self, hook: str, raw: dict[str, bytes], make: Make, turn: Turn) -> Set[str]:
-        """Ask the plugins of a hook. `make` gets the fields of `raw`; changed ones are put into it.
+    def start(self, hook: str, raw: dict[str, bytes], turn: Turn, given: Given | None = None) -> Rest | None:
+        """Ask the plugins of a hook as `run` does. None when none of them has anything to say, as most of the time:
+        then nothing has to be awaited.
+
+        Raises:
+            RuneError: see `run`.
+        """
+        plan, caller, at, loud = self._plans[hook], turn.caller, 0, False
+        quick, least = plan.quick, plan.least
+        for value in raw.values():
+            if len(value) > least:
+                quick = ()
+        began = perf_counter_ns()
+        try:
+            for passing, running in quick:
+                if running.disabled:
+                    break
+                if not passing(raw, caller):
+                    loud = True
+                    break
+                now = perf_counter_ns()
+                running.calls += 1
+                running.nanoseconds += now - began
+                began = now
+                at += 1
+        except Exception:  # noqa: BLE001 - it is asked again below, where its error policy is
+            loud = False
+        if at == plan.size:
+            return None
+        for step in plan.alone[at:]:
+            ask = step.ask(raw, turn, given, loud)
+            if ask is not None:
+                return self._rest(plan.groups[at:], ask, raw, turn, given)
+            at, loud = at + 1, False
+        return self._rest(plan.groups[at:], None, raw, turn, given) if at < plan.size else None
+
+    async def run(self, hook: str, raw: dict[str, bytes], turn: Turn, given: Given | None = None) -> Set[str]:
+        """Ask the plugins of a hook. `raw` are the fields that they may change; changed ones are put into it. `given`
+        are those that they are shown besides, where that is not what the turn knows.
 
         Returns the names of the changed fields.
 
         Raises:
             Blocked: a plugin refuses. RuneError: a plugin failed that must not.
         """
-        changed: Set[str] = _UNCHANGED
+        rest = self.start(hook, raw, turn, given)
+        return UNCHANGED if rest is None else await rest
+
+    async def _rest(
+        self, groups: Sequence[Group], ask: Ask | None, raw: dict[str, bytes], turn: Turn, given: Given | None
+    ) -> Set[str]:
+        """The plugins of a hook from one on, which may have said something already."""
+        changed: Set[str] = UNCHANGED
         # Whoever keeps its payload shall not see what others make of it: what is new goes into a dict of its own.
         now: Raw = raw
-        for side, group in self._groups[hook]:
+        for side, group in groups:
             if side is None:
-                if not group[0].plugin.concerns(turn):
-                    continue
-                ask = group[0].ask(now, make, turn)
+                ask = ask or group[0].ask(now, turn, given)
                 if ask is not None and (new := await ask.finish()):
                     now, changed = {**now, **new}, changed | new.keys()
+                ask = None
             elif side is PluginMode.FIRE_AND_FORGET:
-                self._beside(group, now, make, turn)
+                self._beside(group, now, turn, given)
             else:
-                await self._together(group, now, make, turn)
+                await self._together(group, now, turn, given)
         if changed:
             raw.update(now)
         return changed
 
-    async def _together(self, group: Sequence[Step], raw: Raw, make: Make, turn: Turn) -> None:
+    async def _together(self, group: Sequence[Step], raw: Raw, turn: Turn, given: Given | None) -> None:
         """The first one that refuses ends the others."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 for step in group:
-                    tasks.create_task(asked(step, raw, make, turn))
+                    tasks.create_task(asked(step, raw, turn, given))
         except BaseExceptionGroup as several:
             first = several.exceptions[0]
             raise first from None
 
-    def _beside(self, group: Sequence[Step], raw: Raw, make: Make, turn: Turn) -> None:
+    def _beside(self, group: Sequence[Step], raw: Raw, turn: Turn, given: Given | None) -> None:
         """They see what is there now; nobody waits for them."""
 
         async def watch(step: Step) -> None:
             try:
-                await asked(step, raw, make, turn)
+                await asked(step, raw, turn, given)
             except RuneError as error:
                 log.warning("%s", error)
 
@@ -136,14 +207,3 @@ class Pipeline:
             task = asyncio.create_task(watch(step))
             self._aside.add(task)
             task.add_done_callback(self._aside.discard)
-
-
-def _grouped(steps: Sequence[Step]) -> list[tuple[PluginMode | None, tuple[Step, ...]]]:
-    """Neighbours that run at the same time are one group; all others are groups of one."""
-    groups: list[tuple[PluginMode | None, tuple[Step, ...]]] = []
-    for side, members in groupby(steps, key=lambda step: step.side):
-        if side is None:
-            groups += [(None, (step,)) for step in members]
-        else:
-            groups.append((side, tuple(members)))
-    return groups

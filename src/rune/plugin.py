@@ -6,11 +6,11 @@ and error policy are applied by `pipeline.py` from its own copy of the config; a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
@@ -19,39 +19,12 @@ from rune.store import Store
 if TYPE_CHECKING:
     # Only its name: the kernels are loaded with the plugins that work with them.
     from rune.native import Implementation
+    from rune.request import Caller
 
 P = TypeVar("P")
 
-
-class Hook(NamedTuple):
-    """A moment at which plugins are asked. `fields` are those of the payload that a plugin may change."""
-
-    name: str
-    fields: tuple[str, ...]
-
-
-HOOKS: Final[Mapping[str, Hook]] = {
-    hook.name: hook
-    for hook in (
-        Hook("prompt_pre_fetch", ("args",)),
-        Hook("prompt_post_fetch", ("result",)),
-        Hook("tool_pre_invoke", ("name", "args")),
-        Hook("tool_post_invoke", ("result",)),
-        Hook("resource_pre_fetch", ("uri",)),
-        Hook("resource_post_fetch", ("content",)),
-        Hook("completion_post", ("result",)),
-        Hook("tools_post_list", ("items",)),
-        Hook("prompts_post_list", ("items",)),
-        Hook("resources_post_list", ("items",)),
-        Hook("progress_pre_send", ("message",)),
-        Hook("log_pre_send", ("data",)),
-        Hook("elicitation_pre", ("params",)),
-        Hook("elicitation_post", ("answer",)),
-        Hook("sampling_pre", ("params",)),
-        Hook("sampling_post", ("answer",)),
-    )
-}
-"""All hooks, by name."""
+Passing: TypeAlias = "Callable[[Mapping[str, bytes], Caller], bool]"
+"""Whether a plugin has nothing to say: the fields of a payload as they stand in the message, and who asks."""
 
 
 class PluginMode(StrEnum):
@@ -284,12 +257,42 @@ class AnswerPayload:
     answer: dict[str, Any]
 
 
+class Hook(NamedTuple):
+    """A moment at which plugins are asked: what they are shown, and which fields of it they may change."""
+
+    name: str
+    payload: type
+    fields: tuple[str, ...]
+
+
+HOOKS: Final[Mapping[str, Hook]] = {
+    hook.name: hook
+    for hook in (
+        Hook("prompt_pre_fetch", PromptPrehookPayload, ("args",)),
+        Hook("prompt_post_fetch", PromptPosthookPayload, ("result",)),
+        Hook("tool_pre_invoke", ToolPreInvokePayload, ("name", "args")),
+        Hook("tool_post_invoke", ToolPostInvokePayload, ("result",)),
+        Hook("resource_pre_fetch", ResourcePreFetchPayload, ("uri",)),
+        Hook("resource_post_fetch", ResourcePostFetchPayload, ("content",)),
+        Hook("completion_post", CompletionPayload, ("result",)),
+        Hook("tools_post_list", ListPayload, ("items",)),
+        Hook("prompts_post_list", ListPayload, ("items",)),
+        Hook("resources_post_list", ListPayload, ("items",)),
+        Hook("progress_pre_send", ProgressPayload, ("message",)),
+        Hook("log_pre_send", LogPayload, ("data",)),
+        Hook("elicitation_pre", QuestionPayload, ("params",)),
+        Hook("elicitation_post", AnswerPayload, ("answer",)),
+        Hook("sampling_pre", QuestionPayload, ("params",)),
+        Hook("sampling_post", AnswerPayload, ("answer",)),
+    )
+}
+"""All hooks, by name."""
+
+
 class Plugin:
     """Base of all plugins. Hooks that a class does not have cost nothing.
 
-    `implementation` says what its inner loop is made of: "rust" or "python". A class that can tell from the JSON alone
-    that it has nothing to say may have `passes(hook, raw)`, with the fields of the payload as they stand in the
-    message; then it is asked first, and its hook only where that is False.
+    `implementation` says what its inner loop is made of: "rust" or "python".
     """
 
     implementation: Implementation = "python"
@@ -313,6 +316,13 @@ class Plugin:
     def name(self) -> str:
         """Its name in the config."""
         return self.config.name
+
+    def passing(self, hook: str) -> Passing | None:
+        """What tells, from the JSON of what may be changed and from who asks, that a hook has nothing to say: it is
+        asked first, and the hook only where it says False. None where only the hook itself can tell.
+
+        Called once for each hook, before the plugin starts."""
+        return None
 
     async def initialize(self) -> None:
         """Called once before its first hook."""

@@ -15,10 +15,9 @@ from typing import Any, Final, Self, TypeAlias
 import msgspec
 
 from rune.errors import ConfigError, ProtocolError, RuneError
-from rune.payloads import NOTHING, Make, Raw, late, touched
+from rune.payloads import NOTHING, Given, Raw, lazy, shown, touched
 from rune.plugin import (
     HOOKS,
-    GlobalContext,
     OnError,
     Plugin,
     PluginConfig,
@@ -29,6 +28,7 @@ from rune.plugin import (
 )
 from rune.records import Record, tell
 from rune.server.run import begin
+from rune.turn import Turn
 
 log = logging.getLogger("rune.plugins")
 
@@ -50,73 +50,59 @@ class Blocked(ProtocolError):
         self.violation = violation
 
 
-class Turn:
-    """One request on its way through the plugins."""
-
-    __slots__ = ("contexts", "facts", "records", "shared")
-
-    def __init__(self, facts: dict[str, str | None], shared: GlobalContext) -> None:
-        self.facts = facts
-        self.shared = shared
-        self.contexts: dict[str, PluginContext] = {}
-        self.records: list[Record] = []
-
-    def context(self, name: str) -> PluginContext:
-        """What a plugin keeps from its first hook to its last."""
-        found = self.contexts.get(name)
-        if found is None:
-            found = self.contexts[name] = late(PluginContext, {"global_context": self.shared})
-        return found
-
-
 class Step:
     """One hook of one plugin."""
 
-    __slots__ = ("blocks", "call", "changes", "config", "hook", "largest", "name", "passes", "plugin")
+    __slots__ = (
+        "blocks", "call", "changes", "config", "hook", "largest", "limit", "name", "passing", "payload", "plugin",
+        "side",
+    )  # fmt: skip
 
     def __init__(self, plugin: Running, hook: str) -> None:
         self.plugin = plugin
         self.hook = hook
         self.config = plugin.config
         self.call: Call = getattr(plugin.plugin, hook)
+        self.payload = lazy(HOOKS[hook].payload)
         self.name = self.config.name
         self.largest = self.config.max_content_size
-        self.passes: Callable[[str, Raw], bool] | None = getattr(plugin.plugin, "passes", None)
-        self.blocks = self.config.mode.blocks
-        self.changes = self.config.mode.changes
+        self.limit = int(self.config.deadline * 1e9)
+        self.passing = plugin.plugin.passing(hook)
+        mode = self.config.mode
+        self.blocks, self.changes = mode.blocks, mode.changes
+        # The modes that do not take their turn one after the other.
+        self.side = mode if mode in (PluginMode.CONCURRENT, PluginMode.FIRE_AND_FORGET) else None
 
-    def ask(self, raw: Raw, make: Make, turn: Turn) -> Ask | None:
-        """Ask the plugin. None when it has nothing to say, as most of the time.
+    def ask(self, raw: Raw, turn: Turn, given: Given | None, loud: bool = False) -> Ask | None:
+        """Ask the plugin. None when it has nothing to say, as most of the time, or is not concerned. `given` is what it
+        is shown besides, if that is not what the turn knows; `loud` says that it has something to say.
 
         Raises:
             RuneError: it failed, and must not.
         """
         running = self.plugin
+        if running.picky and not running.concerns(turn):
+            return None
         running.calls += 1
         began = perf_counter_ns()
+        answer = rest = None
         try:
             for value in raw.values():
                 if len(value) > self.largest:
                     raise RuneError(f"was given more than {self.largest} bytes (max_content_size)")
-            if self.passes is not None and self.passes(self.hook, raw):
-                running.nanoseconds += perf_counter_ns() - began
-                return None
-            answer, rest = begin(self.call(make(raw), turn.contexts.get(self.name) or turn.context(self.name)))
+            if loud or self.passing is None or not self.passing(raw, turn.caller):
+                given = given or turn.given
+                answer, rest = begin(self.call(shown(self.payload, raw, given), turn.context(self.name)))
         except Exception as error:  # noqa: BLE001 - whatever a plugin raises is judged by its error policy
-            Ask(self, raw, make, turn, began).failed(error)
+            Ask(self, raw, turn, given, began).failed(error)
             return None
+        took = perf_counter_ns() - began
         if rest is not None or (
             answer is not None and (answer.modified_payload is not None or not answer.continue_processing)
         ):
-            return Ask(self, raw, make, turn, began).told(answer, rest)
-        running.nanoseconds += perf_counter_ns() - began
+            return Ask(self, raw, turn, given, began).told(answer, rest)
+        running.nanoseconds += took
         return None
-
-    @property
-    def side(self) -> PluginMode | None:
-        """The modes that do not take their turn one after the other."""
-        mode = self.config.mode
-        return mode if mode in (PluginMode.CONCURRENT, PluginMode.FIRE_AND_FORGET) else None
 
 
 class Running:
@@ -125,8 +111,9 @@ class Running:
     def __init__(self, plugin: Plugin, config: PluginConfig) -> None:
         self.plugin = plugin
         self.config = config
-        self._conditions = config.conditions
         self.disabled = config.mode is PluginMode.DISABLED
+        self.picky = self.disabled or bool(config.conditions)
+        """Whether `concerns` may say no."""
         self.calls = self.changed = self.blocked = self.failed = 0
         self.nanoseconds = 0
 
@@ -167,20 +154,19 @@ class Running:
 
     def concerns(self, turn: Turn) -> bool:
         """Whether its conditions hold."""
-        if self.disabled or not self._conditions:
-            return not self.disabled
-        return any(each.holds(turn.facts) for each in self._conditions)
+        conditions = self.config.conditions
+        return not self.disabled and (not conditions or any(each.holds(turn.facts) for each in conditions))
 
 
 class Ask:
     """One plugin is asked once. What it may not do it has not done."""
 
-    __slots__ = ("_answer", "_began", "_make", "_raw", "_rest", "_step", "_turn")
+    __slots__ = ("_answer", "_began", "_given", "_raw", "_rest", "_step", "_turn")
 
-    def __init__(self, step: Step, raw: Raw, make: Make, turn: Turn, began: int) -> None:
+    def __init__(self, step: Step, raw: Raw, turn: Turn, given: Given | None, began: int) -> None:
         self._step = step
         self._raw = raw
-        self._make = make
+        self._given = given
         self._turn = turn
         self._began = began
         self._answer: PluginResult[Any] | None = None
@@ -204,7 +190,10 @@ class Ask:
             if self._rest is not None:
                 async with asyncio.timeout(step.config.deadline):
                     answer = await self._rest
-            new = NOTHING if answer is None else _changes(step, answer, self._raw, self._make)
+            elif perf_counter_ns() - self._began > step.limit:
+                # It has never waited, so that no timer could end it.
+                raise TimeoutError
+            new = NOTHING if answer is None else _changes(step, answer, self._raw, self._given or self._turn.given)
         except TimeoutError:
             self.failed(RuneError(f"took longer than {step.config.deadline:g} s (deadline)"))
             return NOTHING
@@ -242,7 +231,7 @@ class Ask:
         )
         policy = OnError.IGNORE if step.config.mode is PluginMode.ENFORCE_IGNORE_ERROR else step.config.on_error
         if policy is OnError.DISABLE:
-            running.disabled = True
+            running.disabled = running.picky = True
             log.error("plugin %s: disabled until the next start", step.name)
         elif policy is OnError.FAIL:
             # What went wrong inside is for the log: it may hold what the plugin was to hide.
@@ -257,20 +246,19 @@ class Ask:
         tell(record, self._turn.facts, self._turn.shared)
 
 
-async def asked(step: Step, raw: Raw, make: Make, turn: Turn) -> None:
+async def asked(step: Step, raw: Raw, turn: Turn, given: Given | None) -> None:
     """One that may not change anything."""
-    if step.plugin.concerns(turn):
-        ask = step.ask(raw, make, turn)
-        if ask is not None:
-            await ask.finish()
+    ask = step.ask(raw, turn, given)
+    if ask is not None:
+        await ask.finish()
 
 
-def _changes(step: Step, answer: PluginResult[Any], raw: Raw, make: Make) -> Raw:
+def _changes(step: Step, answer: PluginResult[Any], raw: Raw, given: Given) -> Raw:
     """The fields that a plugin has changed and may change."""
     payload = answer.modified_payload
     if payload is None:
         return NOTHING
-    before = make(raw)
+    before = shown(step.payload, raw, given)
     changed: dict[str, bytes] = {}
     # What nobody has looked at in a payload of ours nobody has changed.
     for name in touched(payload) if type(payload) is type(before) else before.__dataclass_fields__:

@@ -14,7 +14,8 @@ LAYERS = (
     "build web",
     "gateway",
     "chain plugged facade pyfile",
-    "early notes payloads pipeline records steps router profile signin view addresses listens server sources plugins",
+    "early notes payloads pipeline records steps turn router profile signin view addresses listens server sources "
+    "plugins",
     "source plugin client tasks taskids parking",
     "auth request wires stores asking",
     "net seal telemetry protocol store config sandbox",

@@ -22,6 +22,7 @@ from rune.plugins.deny import DenyList
 from rune.plugins.pii import PiiFilterPlugin
 from rune.plugins.regex import RegexFilter
 from rune.plugins.texts import UNTOUCHED, mapped
+from rune.request import ANONYMOUS
 from tests.kernels.texts import texts
 from tests.sizes import LONG
 
@@ -107,12 +108,12 @@ def test_payloads_are_plain_values():
 @pytest.mark.parametrize("implementation", ["python", "auto"])
 def test_what_passes_undecoded_is_what_would_not_be_changed(implementation):
     plugin = PiiFilterPlugin(PluginConfig(name="pii", config={"implementation": implementation}))
-    drawn, passed = texts(9), 0
+    passes, drawn, passed = plugin.passing("tool_pre_invoke"), texts(9), 0
     for one, two in islice(zip(drawn, drawn, strict=False), 200_000 if LONG else 10_000):
         if "\ud800" in one + two:
             continue
         for value in ({"text": one}, {one: two, "n": 41111111}, {"tel": [two, one], "x": 1.5}):
-            if plugin.passes("tool_pre_invoke", {"name": b'"t"', "args": msgspec.json.encode(value)}):
+            if passes({"name": b'"t"', "args": msgspec.json.encode(value)}, ANONYMOUS):
                 passed += 1
                 assert mapped(value, plugin.text) is value, value
     assert passed > 1000
@@ -120,11 +121,12 @@ def test_what_passes_undecoded_is_what_would_not_be_changed(implementation):
 
 async def test_what_passes_undecoded_would_not_be_refused():
     plugin, passed = deny(words=["Tel", 'a"b', "KEY", "é"], tools=["x_*"]), 0
+    passes = plugin.passing("tool_pre_invoke")
     for text in islice(texts(10), 5000):
         if "\ud800" in text:
             continue
         raw = {"name": b'"t"', "args": msgspec.json.encode({"a": [text]})}
-        if plugin.passes("tool_pre_invoke", raw):
+        if passes(raw, ANONYMOUS):
             passed += 1
             answer = await plugin.tool_pre_invoke(ToolPreInvokePayload("t", {"a": [text]}), CONTEXT)
             assert answer.continue_processing
@@ -135,9 +137,13 @@ def test_what_an_escape_stands_for_is_looked_at():
     pii, words = PiiFilterPlugin(PluginConfig(name="pii")), deny(words=["drop table"])
     clean, hidden = b'{"a":"clean"}', rb'{"a":"ada\u0040example.org dr\u006fp table"}'
     for plugin in (pii, words):
-        assert plugin.passes("tool_pre_invoke", {"name": b'"t"', "args": clean})
-        assert not plugin.passes("tool_pre_invoke", {"name": b'"t"', "args": hidden})
-    assert not deny(tools=["x_*"]).passes("tool_pre_invoke", {"name": b'"x_y"', "args": clean})
+        passes = plugin.passing("tool_pre_invoke")
+        for args, passed in ((clean, True), (hidden, False), (rb'{"a":"a line\nand \u00e9"}', True)):
+            assert passes({"name": b'"t"', "args": args}, ANONYMOUS) is passed
+    named = deny(tools=["x_*"]).passing("tool_pre_invoke")
+    assert not named({"name": b'"x_y"', "args": clean}, ANONYMOUS)
+    assert not named({"name": rb'"\u0078_y"', "args": clean}, ANONYMOUS)
+    assert named({"name": b'"y_x"', "args": clean}, ANONYMOUS)
     # Pieces of a text have to be held, whatever they look like; patterns of others may look beyond quotes.
-    assert not pii.passes("progress_pre_send", {"message": b'"clean"'})
-    assert not regex(("^a", "b")).passes("tool_pre_invoke", {"name": b'"t"', "args": clean})
+    assert pii.passing("progress_pre_send") is None
+    assert regex(("^a", "b")).passing("tool_pre_invoke") is None

@@ -14,19 +14,13 @@ import msgspec
 from rune.cli import late, screen
 from rune.cli.options import configured, configuring, plugging
 from rune.errors import ConfigError, NotFound, RuneError
-from rune.payloads import Make, showing
-from rune.pipeline import Pipeline, Turn
+from rune.pipeline import Pipeline
 from rune.plugged import Plugged
-from rune.plugin import (
-    GlobalContext,
-    Plugin,
-    PluginCondition,
-    PluginConfig,
-    ToolPostInvokePayload,
-    ToolPreInvokePayload,
-)
+from rune.plugin import Plugin, PluginCondition, PluginConfig
+from rune.request import Caller
 from rune.steps import Running
 from rune.store import MemoryStore
+from rune.turn import Turn
 
 TEXT: Final = "the quick brown fox jumps over the lazy dog, and so on: " * 18
 """About 1 kB in which there is nothing to find."""
@@ -145,13 +139,11 @@ def _said(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-_WORK: Final[dict[str, tuple[dict[str, Any], Make]]] = {
-    "tool_pre_invoke": ({"name": "echo", "args": {"text": TEXT}}, showing(ToolPreInvokePayload, headers=dict)),
-    "tool_post_invoke": (
-        {"result": {"resultType": "complete", "content": [{"type": "text", "text": TEXT}]}},
-        showing(ToolPostInvokePayload, name="echo"),
-    ),
+_WORK: Final[dict[str, dict[str, Any]]] = {
+    "tool_pre_invoke": {"name": "echo", "args": {"text": TEXT}},
+    "tool_post_invoke": {"result": {"resultType": "complete", "content": [{"type": "text", "text": TEXT}]}},
 }
+_WHO: Final = Caller("bench")
 
 
 async def _measured(chosen: list[tuple[Plugin, PluginConfig]]) -> list[dict[str, Any]]:
@@ -159,20 +151,20 @@ async def _measured(chosen: list[tuple[Plugin, PluginConfig]]) -> list[dict[str,
     for plugin, config in chosen:
         entry: dict[str, Any] = {"name": config.name, "implementation": plugin.implementation}
         async with Pipeline([(plugin, config)]) as pipeline:
-            for hook, (values, make) in _WORK.items():
+            for hook, values in _WORK.items():
                 if pipeline.has(hook):
                     raw = {key: msgspec.json.encode(value) for key, value in values.items()}
-                    entry[hook] = await _cost(pipeline, hook, raw, make)
+                    entry[hook] = await _cost(pipeline, hook, raw)
         found.append(entry)
     return found
 
 
-async def _cost(pipeline: Pipeline, hook: str, raw: dict[str, bytes], make: Make) -> float | str:
+async def _cost(pipeline: Pipeline, hook: str, raw: dict[str, bytes]) -> float | str:
     """Microseconds; or why there are none."""
     began = time.process_time_ns()
     try:
         for _ in range(CALLS):
-            await pipeline.run(hook, dict(raw), make, Turn({}, GlobalContext(user="bench")))
+            await pipeline.run(hook, dict(raw), Turn(caller=_WHO, kind="tools", name="echo"))
     except RuneError as error:
         return error.message
     return round((time.process_time_ns() - began) / CALLS / 1000, 2)

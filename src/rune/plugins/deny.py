@@ -5,10 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from fnmatch import translate
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
+
+import msgspec
 
 from rune.errors import ConfigError
-from rune.plugin import ListPayload, Plugin, PluginConfig, PluginContext, PluginResult, PluginViolation
+from rune.plugin import ListPayload, Passing, Plugin, PluginConfig, PluginContext, PluginResult, PluginViolation
+from rune.request import Caller
+
+NAMES: Final = 1024
+"""Names of tools that are remembered as allowed or not."""
+
+_decode = msgspec.json.Decoder().decode
 
 
 class DenyList(Plugin):
@@ -29,20 +38,28 @@ class DenyList(Plugin):
         if not (self._words or self._tools):
             raise ConfigError("has nothing to deny", hint='config = { words = ["…"] } or { tools = ["…"] }')
 
-    def passes(self, hook: str, raw: Mapping[str, bytes]) -> bool:
-        """Nothing is decoded where no word stands anywhere in the JSON."""
-        args = raw.get("args")
-        # An escape may stand for anything.
-        if args is None or b"\\" in args:
-            return False
-        if self._matches is not None and "name" in raw and self._matches(str(raw["name"], "utf-8")[1:-1]):
-            return False
-        if self._words:
-            lower = str(args, "utf-8").lower()
-            for word in self._words:
-                if word in lower:
-                    return False
-        return True
+    def passing(self, hook: str) -> Passing | None:
+        """Nothing is opened where no word stands anywhere in the JSON."""
+        if hook == "tools_post_list":
+            return None
+        words = self._words
+        denied = lru_cache(NAMES)(lambda name: self._denied(_decode(name)))
+
+        def passes(raw: Mapping[str, bytes], caller: Caller) -> bool:
+            if "name" in raw and denied(raw["name"]):
+                return False
+            if words:
+                args = raw["args"]
+                # An escape may stand for anything.
+                if args.find(b"\\") >= 0:
+                    return self._hit(_decode(args)) is None
+                lower = str(args, "utf-8").lower()
+                for word in words:
+                    if word in lower:
+                        return False
+            return True
+
+        return passes
 
     def _denied(self, name: str) -> bool:
         return self._matches is not None and self._matches(name) is not None

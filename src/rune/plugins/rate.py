@@ -13,6 +13,7 @@ from rune.errors import ConfigError, TimedOut
 from rune.kernels.rate import SLACK
 from rune.native import Implementation, Wanted, make_rate
 from rune.plugin import (
+    Passing,
     Plugin,
     PluginConfig,
     PluginContext,
@@ -121,9 +122,6 @@ class RateLimiterPlugin(Plugin):
         self._shared = given.get("shared") is True
         self._limits = self._made()
         self.implementation = "python" if self._shared else self._limits[0].limiter.implementation
-        only = self._limits[0]
-        # Who is limited in one way is asked without a detour.
-        self._quick = not (self._wait or self._shared or len(self._limits) > 1) and only[1:3] == (("caller",), "*")
 
     async def initialize(self) -> None:
         if self._shared:
@@ -156,12 +154,15 @@ class RateLimiterPlugin(Plugin):
         limiter = RateLimiter(rate, burst, implementation=self._config.get("implementation", "auto"))
         return Limit(limiter, by, tools, said)
 
+    def passing(self, hook: str) -> Passing | None:
+        """Who is limited in one way is asked without a detour. Who may not go on has taken no place: the hook finds
+        that out again, and says so."""
+        if self._wait or self._shared or len(self._limits) > 1 or self._limits[0][1:3] != (("caller",), "*"):
+            return None
+        allow = self._limits[0].limiter.allow_request
+        return lambda raw, caller: allow(caller.subject)
+
     async def tool_pre_invoke(self, payload: ToolPreInvokePayload, context: PluginContext) -> PluginResult[Any]:
-        if self._quick:
-            limit = self._limits[0]
-            if limit.limiter.allow_request(context.global_context.user or ""):
-                return PluginResult()
-            return _refused(limit)
         return await self._judge(payload.name, self._limits, context)
 
     async def prompt_pre_fetch(self, payload: PromptPrehookPayload, context: PluginContext) -> PluginResult[Any]:
