@@ -14,9 +14,8 @@ LAYERS = (
     "build web",
     "gateway",
     "chain plugged facade pyfile",
-    "early notes payloads pipeline records steps turn router profile signin view addresses listens server sources "
-    "plugins",
-    "source plugin client tasks taskids parking",
+    "early notes pipeline steps router profile signin view addresses listens server sources plugins",
+    "source plugin payloads records turn client tasks taskids parking",
     "auth request wires stores asking",
     "net seal telemetry protocol store config sandbox",
     "errors aio native kernels",
