@@ -37,6 +37,8 @@ from bench.measures import Connected, HttpLoad, Idle, Measure, Run, StdioLoad
 
 REFERENCE_US: Final = 23.0
 """CPU of the lean core under uvicorn on the machine that the absolute targets were set for (22.7 to 23.3)."""
+REFERENCE_START_S: Final = 0.052
+"""Start of the lean core on stdio to its first answer, there."""
 
 Medians = Mapping[str, float]
 
@@ -105,15 +107,16 @@ class AtMost:
     yardstick: str = ""
     gate: bool = False
     ours: str = OURS
+    reference: float = REFERENCE_US
 
     def allowed(self, medians: Medians) -> float:
-        return self.limit * medians[self.yardstick] / REFERENCE_US if self.yardstick else self.limit
+        return self.limit * medians[self.yardstick] / self.reference if self.yardstick else self.limit
 
     def measured(self, medians: Medians) -> str:
         return f"{medians[self.ours]:g} {self.unit}"
 
     def wanted(self, medians: Medians) -> str:
-        scaled = f" ({self.limit:g} where the {self.yardstick} takes {REFERENCE_US:g})" if self.yardstick else ""
+        scaled = f" ({self.limit:g} where the {self.yardstick} takes {self.reference:g})" if self.yardstick else ""
         return f"<= {self.allowed(medians):.3g} {self.unit}{scaled}"
 
     def met(self, medians: Medians) -> bool:
@@ -273,7 +276,7 @@ LINES: Final[Mapping[str, Line]] = {
         "s",
         StdioLoad("modern", key="start_s"),
         (RUNE_STDIO, OFFICIAL_STDIO, LEAN_STDIO),
-        (AtMost(0.25, "s"),),
+        (AtMost(0.25, "s", LEAN, reference=REFERENCE_START_S),),
         rounds=7,
     ),
     "import": Line(

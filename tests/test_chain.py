@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+from functools import partial
 
 import msgspec
 import pytest
 
 from rune import Client, Context, Server
+from rune.chain import Chain
 from rune.errors import NotFound, ProtocolError
 from rune.gateway import Gateway
 from rune.pipeline import Pipeline
@@ -72,7 +74,7 @@ def pii():
 
 
 def plugged(gateway, pipeline):
-    gateway.plug(pipeline)
+    gateway.plug(partial(Chain, pipeline))
     return gateway
 
 
@@ -90,7 +92,7 @@ class Gate:
         self.pipeline = Pipeline(self.plugins)
         await self.pipeline.__aenter__()
         self.gateway = Gateway([Mount(source, self.prefix)], tasks=self.tasks)
-        self.gateway.plug(self.pipeline)
+        self.gateway.plug(partial(Chain, self.pipeline))
         await self.gateway.__aenter__()
         return self
 

@@ -21,7 +21,6 @@ from rune.config.targets import DEFAULTS, FILES
 from rune.errors import ConfigError
 from rune.gateway import Gateway, Identity
 from rune.parking import Parking
-from rune.plugged import Plugged
 from rune.profile import Profile
 from rune.pyfile import server
 from rune.request import Request
@@ -36,8 +35,10 @@ from rune.tasks import Tasks
 from rune.view import Mount, exposed
 
 if TYPE_CHECKING:
+    from rune.chain import Plugs
     from rune.client.calls import Auth
     from rune.client.oauth.session import OAuth
+    from rune.plugged import Plugged
     from rune.sources.functions import Server
     from rune.sources.upstream.source import Upstream
 
@@ -61,6 +62,7 @@ LATE: Final = {
     "websocket": "rune.client.websocket:websocket",
     "command": "rune.client.duplex:command",
     "arguments": "rune.sources.arguments:Arguments",
+    "plugged": "rune.plugged:Plugged",
     "sqlite": "rune.stores.sqlite:SqliteStore",
     "vault": "rune.auth.vault:Vault",
     "oauth": "rune.client.oauth.session:OAuth",
@@ -82,7 +84,8 @@ class House:
         self._kept = kept
         self._keys: dict[Source, object] = {}
         self._names: dict[Source, Identity] = {}
-        self._plugged = Plugged(_imported, store)
+        self._store = store
+        self._plugged: Plugged | None = None
 
     async def construct(self, config: Config) -> Gateway:
         """A new Gateway, not running yet. Sources are shared with the one of now where their config is the same.
@@ -97,7 +100,7 @@ class House:
         await _distinct(mounts, config.sources)
         identity = _identity(config.server, [self._names.get(mount.source) for mount in mounts])
 
-        pipeline = await self._plugged.pipeline(config)
+        plugs = await self._plugs(config)
         checked = [
             mount.source
             for mount, source in zip(mounts, config.sources, strict=True)
@@ -106,15 +109,13 @@ class House:
         arguments = late("arguments")(checked) if checked else None
 
         def gateway(profile: Profile | None) -> Gateway:
-            page_size = config.server.page_size
-            made = Gateway(
-                mounts, identity=identity, seal=self._seal, tasks=self.tasks, page_size=page_size, profile=profile
-            )
+            shared: dict[str, Any] = {"identity": identity, "seal": self._seal, "tasks": self.tasks}
+            made = Gateway(mounts, **shared, page_size=config.server.page_size, profile=profile)
             if arguments is not None:
                 # Below the plugins: what counts is what the source gets.
                 made.wrap(arguments.around)
-            if pipeline is not None:
-                made.plug(pipeline)
+            if plugs is not None:
+                made.plug(plugs)
             made.parking = self.parking
             if any(source.kind == "url" for source in config.sources):
                 # A frame around each call, where a server could want a sign-in.
@@ -127,6 +128,12 @@ class House:
             for name, table in config.profiles.items()
         }
         return whole
+
+    async def _plugs(self, config: Config) -> Plugs | None:
+        """The plugins of a config, for a gateway; None where there are none."""
+        if self._plugged is None and config.plugins:
+            self._plugged = late("plugged")(_imported, self._store)
+        return None if self._plugged is None else await self._plugged.plugs(config)
 
     def alone(self, source: Source, identity: Identity) -> Gateway:
         """A Gateway for one source."""
@@ -165,7 +172,8 @@ class House:
         """End what outlives every Gateway."""
         await self.sign_ins.close()
         await self.parking.close()
-        await self._plugged.close()
+        if self._plugged is not None:
+            await self._plugged.close()
 
 
 @asynccontextmanager

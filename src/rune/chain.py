@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -43,6 +43,8 @@ _POST: Final = {
 _encode = jsonrpc.encode
 
 Resolve = Callable[[Request], Awaitable[Target]]
+Plugs: TypeAlias = Callable[[Resolve], "Chain"]
+"""Puts plugins around what answers, once it is known how a target is found."""
 
 
 class Chain:

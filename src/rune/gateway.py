@@ -8,16 +8,14 @@ from collections.abc import Callable, Container, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import msgspec
 
 from rune.addresses import Shade
-from rune.chain import Chain
 from rune.errors import METHOD_NOT_FOUND, NeedsAuth, NotFound, ProtocolError, RuneError
 from rune.listens import Listens, Wanted
 from rune.parking import Parking
-from rune.pipeline import Pipeline
 from rune.profile import Profile
 from rune.protocol import jsonrpc
 from rune.protocol.methods import METHODS, REVISIONS, TASKS, UI
@@ -30,6 +28,9 @@ from rune.source import EVERYTHING, Filter, Source, Target
 from rune.taskids import TaskIds
 from rune.tasks import Tasks, check_declared
 from rune.view import Mount, View
+
+if TYPE_CHECKING:
+    from rune.chain import Plugs
 
 log = logging.getLogger("rune.gateway")
 
@@ -102,9 +103,9 @@ class Gateway:
         """Put a Handler around the way to the sources."""
         self._chain = around(self._chain)
 
-    def plug(self, pipeline: Pipeline) -> None:
+    def plug(self, plugs: Plugs) -> None:
         """Everything passes these plugins; before it serves."""
-        chain = Chain(pipeline, self._target)
+        chain = plugs(self._target)
         self._chain = chain.over(self._chain)
         self._methods = {name: chain.beside(name, below) for name, below in self._methods.items()}
 
@@ -359,8 +360,7 @@ class Gateway:
     async def _wish(self, request: Request) -> Request:
         """A listen as the sources see it; it is acknowledged when they hear."""
         honoured = await self._honour(Filter.of(request), await self.router.view(request), request)
-        wire = jsonrpc.encode(honoured.wire())
-        params = {**request.params, "notifications": msgspec.Raw(wire)}
+        params = {**request.params, "notifications": msgspec.Raw(jsonrpc.encode(honoured.wire()))}
         return request.replace(params=params, emit=Wanted(request.emit, honoured))
 
     async def _honour(self, wanted: Filter, view: View, request: Request) -> Filter:

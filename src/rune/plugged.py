@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import entry_points
 from typing import Any, Final
 
 import msgspec
 
+from rune.chain import Chain, Plugs
 from rune.config.model import Config, PluginTable
 from rune.errors import ConfigError
 from rune.facade import framework
@@ -42,7 +44,7 @@ class Plugged:
         self._store = store
         self._pipelines: list[tuple[tuple[PluginTable, ...], Pipeline]] = []
 
-    async def pipeline(self, config: Config) -> Pipeline | None:
+    async def plugs(self, config: Config) -> Plugs | None:
         """The plugins of a config, ready; those of now, if it has the same. None where there are none.
 
         Raises:
@@ -51,13 +53,13 @@ class Plugged:
         if not config.plugins:
             return None
         if self._pipelines and self._pipelines[-1][0] == config.plugins:
-            return self._pipelines[-1][1]
+            return partial(Chain, self._pipelines[-1][1])
         pipeline = Pipeline(self.made(config))
         await pipeline.__aenter__()
         self._pipelines.append((config.plugins, pipeline))
         if len(self._pipelines) > FORMER:
             await self._pipelines.pop(0)[1].__aexit__()
-        return pipeline
+        return partial(Chain, pipeline)
 
     def made(self, config: Config) -> list[tuple[Plugin, PluginConfig]]:
         """The plugins of a config, not started.

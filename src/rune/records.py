@@ -11,11 +11,12 @@ import os
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from rune.plugin import GlobalContext
+if TYPE_CHECKING:
+    from rune.plugin import GlobalContext
 
 AUDIT: Final = logging.getLogger("rune.audit")
 log = logging.getLogger("rune.plugins")

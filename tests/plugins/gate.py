@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import msgspec
 
+from rune.chain import Chain
 from rune.gateway import Gateway
 from rune.pipeline import Pipeline
 from rune.plugin import PluginConfig
@@ -29,7 +31,7 @@ async def gate(server, *plugins) -> AsyncIterator[Gateway]:
     async with Tasks(MemoryStore()) as tasks, Pipeline(made) as pipeline:
         server.tasks = tasks
         gateway = Gateway([Mount(server)], tasks=tasks)
-        gateway.plug(pipeline)
+        gateway.plug(partial(Chain, pipeline))
         async with gateway:
             gateway.pipeline = pipeline
             yield gateway

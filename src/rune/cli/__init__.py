@@ -41,6 +41,12 @@ LISTENERS: Final = {"http": "rune.app.http:serve", "stdio": "rune.app.stdio:serv
 PLUGINS: Final = "rune.config.plugins_yaml:read_plugins"
 """Reads YAML, which nobody else needs."""
 
+AUDIT: Final = "rune.records:audit"
+"""Where the lines of plugins go, for configs that say so."""
+
+WAITING: Final = "rune.config.settling:waiting"
+"""What the editors of this machine have, for those who have nothing yet."""
+
 VAULT: Final = "rune.auth.vault:Vault"
 """Opened by configs that say `${secret:NAME}`, and only then."""
 

@@ -18,15 +18,12 @@ from rune import __version__
 from rune.app import Listen, listening
 from rune.auth.guard import loopback
 from rune.build import house
-from rune.cli import LISTENERS, late, screen
+from rune.cli import AUDIT, LISTENERS, WAITING, late, screen
 from rune.cli.options import address, configured, plugging, reading, served
 from rune.config import places
-from rune.config.editors import Machine
 from rune.config.model import Config
-from rune.config.settling import waiting
 from rune.errors import ConfigError
 from rune.gateway import Gateway
-from rune.records import audit
 from rune.request import Request
 from rune.view import exposed
 
@@ -84,7 +81,7 @@ def _audit(place: str, config: Config) -> None:
     if place != "stderr" and config.path is not None:
         place = str(config.path.parent / place)
     try:
-        audit(place)
+        late(AUDIT)(place)
     except OSError as error:
         raise ConfigError(
             f"{place}: {(error.strerror or str(error)).lower()}", hint="[server] audit is a file that can be written"
@@ -139,7 +136,7 @@ def announce(config: Config, listen: Listen, port: int, call: str, *, as_json: b
     names = [source.name for source in config.sources]
     step = f"{screen.program()} {call} --url {url}"
     # Where nothing is configured, what other programs have may be what is wanted; it is offered, not taken.
-    found = waiting(Machine()) if [source.origin for source in config.sources] == ["demo"] else {}
+    found = late(WAITING)() if [source.origin for source in config.sources] == ["demo"] else {}
     if as_json:
         profiles = {name: f"{url}/{name}" for name in config.profiles}
         value = {

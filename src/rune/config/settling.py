@@ -28,8 +28,9 @@ def locate(editors: Iterable[Editor], machine: Machine) -> tuple[list[Found], li
     return places, broken
 
 
-def waiting(machine: Machine) -> dict[str, int]:
+def waiting(machine: Machine | None = None) -> dict[str, int]:
     """How many servers the editors on this machine have that could be taken over."""
+    machine = machine or Machine()
     counts: dict[str, int] = {}
     for place in locate(EDITORS.values(), machine)[0]:
         good = sum(each.reason is None for each in take(place, machine, machine.folder / "rune.toml"))
