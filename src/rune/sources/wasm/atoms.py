@@ -9,12 +9,15 @@ from __future__ import annotations
 import base64
 import binascii
 import ctypes
+import math
 from collections.abc import Callable
 from ctypes import byref, string_at
 from typing import Any, Final, NamedTuple
 
 from wasmtime import _ffi as ffi
 from wasmtime.component import _types as types
+
+from rune.errors import ToolError
 
 Lower = Callable[[Any, Any, Any], None]
 """(context, Python value, C value) -> None. The C value is whole at any time: it can be deleted after an error."""
@@ -79,6 +82,9 @@ def refused(what: str) -> Shape:
 
 def _integer(kind: int, field: str, low: int, high: int) -> Shape:
     def lower(context: Any, value: Any, out: Any) -> None:
+        if isinstance(value, float) and value.is_integer():
+            # 1.0 is an integer in JSON.
+            value = int(value)
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
             raise ValueError(f"expected an integer from {low} to {high}")
         out.kind = kind
@@ -91,10 +97,24 @@ def _number(kind: int, field: str) -> Shape:
     def lower(context: Any, value: Any, out: Any) -> None:
         if not isinstance(value, int | float) or isinstance(value, bool):
             raise ValueError("expected a number")
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
         out.kind = kind
-        setattr(out.of, field, float(value))
+        setattr(out.of, field, number)
+        if not math.isfinite(getattr(out.of, field)):
+            raise ValueError(
+                f"{value:.3g} does not fit into an {field}" if number != math.inf else f"too large for an {field}"
+            )
 
-    return Shape(lower, lambda c, most: getattr(c.of, field), {"type": "number"})
+    def lift(c: Any, most: int) -> float:
+        number: float = getattr(c.of, field)
+        if not math.isfinite(number):
+            raise ToolError(f"the answer holds {number}, which has no JSON")
+        return number
+
+    return Shape(lower, lift, {"type": "number"})
 
 
 def _lower_bool(context: Any, value: Any, out: Any) -> None:
@@ -166,9 +186,7 @@ def _as_bytes(value: Any) -> bytes:
     try:
         if isinstance(value, str):
             return base64.b64decode(value, validate=True)
-        if isinstance(value, list):
-            return bytes(value)
-    except (binascii.Error, TypeError, ValueError):
+    except (binascii.Error, ValueError):
         pass
     raise ValueError("expected base64")
 

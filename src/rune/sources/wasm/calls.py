@@ -18,7 +18,7 @@ from wasmtime import _ffi as ffi
 from wasmtime.component import FuncType, LinkerInstance
 
 from rune.sources.wasm.atoms import VAL, Shape
-from rune.sources.wasm.values import compiled
+from rune.sources.wasm.values import compiled, place
 
 log = logging.getLogger("rune.wasm")
 
@@ -53,9 +53,14 @@ def call(function: Any, context: Any, signature: Signature, values: tuple[Any, .
     params = signature.params
     count = len(params)
     array = signature.array()
+    index = 0
     try:
-        for index in range(count):
-            params[index][1].lower(context, values[index], array[index])
+        try:
+            for index in range(count):
+                params[index][1].lower(context, values[index], array[index])
+        except ValueError as wrong:
+            place(params[index][0], wrong)
+            raise
         shape = signature.result
         if shape is None:
             error = ffi.wasmtime_component_func_call(byref(function), context, array, count, None, 0)

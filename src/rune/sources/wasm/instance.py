@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from wasmtime import Engine, Store, WasiConfig, WasmtimeError
 from wasmtime import _ffi as ffi
-from wasmtime.component import Component, ExportIndex, Linker
+from wasmtime.component import Component, ExportIndex, FuncType, Linker
 from wasmtime.component import Instance as ComponentInstance
 
 from rune.config.policy import LimitsTable, PolicyTable
@@ -54,10 +54,12 @@ class Exports:
         for name, item in component.type.exports(engine).items():
             index = component.get_export_index(name)
             kind = item.ty
+            # Types are exported, too, wherever they have a name.
             if hasattr(kind, "exports"):
-                for inner in kind.exports(engine):
-                    self.indices[f"{name}#{inner}"] = component.get_export_index(inner, index)
-            else:
+                for inner, each in kind.exports(engine).items():
+                    if isinstance(each.ty, FuncType):
+                        self.indices[f"{name}#{inner}"] = component.get_export_index(inner, index)
+            elif isinstance(kind, FuncType):
                 self.indices[name] = index
 
 

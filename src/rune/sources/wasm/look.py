@@ -11,6 +11,7 @@ from rune.sources.wasm.engine import Machine, load
 from rune.sources.wasm.guest import GuestDialect
 from rune.sources.wasm.instance import Exports
 from rune.sources.wasm.loaded import Loaded
+from rune.sources.wasm.plain import PlainDialect
 from rune.sources.wasm.wasi import WasiDialect
 
 
@@ -41,6 +42,10 @@ def offers(path: Path, cache: Path) -> dict[str, list[str]]:
     Raises:
         ConfigError: it does not start without grants.
     """
-    catalog = Loaded(path.stem, path, PolicyTable(), cache).offer.catalog
+    loaded = Loaded(path.stem, path, PolicyTable(), cache)
+    catalog = loaded.offer.catalog
     kinds = {"tools": catalog.tools, "resources": (*catalog.resources, *catalog.templates), "prompts": catalog.prompts}
-    return {kind: [item.name for item in items] for kind, items in kinds.items()}
+    found = {kind: [item.name for item in items] for kind, items in kinds.items()}
+    if isinstance(loaded.dialect, PlainDialect) and loaded.dialect.refused:
+        found["not offered"] = [f"{name}: {why}" for name, why in loaded.dialect.refused.items()]
+    return found

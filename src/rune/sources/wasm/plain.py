@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections import Counter
 from typing import Any, Final
@@ -17,6 +18,8 @@ from rune.sources.wasm.calls import Signature
 from rune.sources.wasm.dialect import Offer, arguments, encode, own_name
 from rune.sources.wasm.instance import Exports, Guest
 from rune.sources.wasm.values import object_schema, reason
+
+log = logging.getLogger("rune.wasm")
 
 _ODD: Final = re.compile(r"[^A-Za-z0-9_.-]+")
 _read: Final = msgspec.json.Decoder(dict[str, Any]).decode
@@ -51,6 +54,8 @@ class PlainDialect:
                 continue
             self._signatures[shown] = signature
             tools.append(Item(shown, encode(_definition(shown, export, signature))))
+        for name, why in self.refused.items():
+            log.warning("%s: %s is not offered: %s", self._name, name, why)
         if not tools:
             refused = "; ".join(f"{name}: {why}" for name, why in self.refused.items())
             raise ConfigError(

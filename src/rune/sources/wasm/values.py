@@ -64,9 +64,15 @@ class _at:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, ValueError) and not isinstance(error, UnicodeError):
-            text = str(error)
-            error.args = (f"{self.key}.{text}" if text.startswith("\0") else f"\0{self.key}: {text}",)
+        if isinstance(error, ValueError):
+            place(self.key, error)
+
+
+def place(key: object, error: ValueError) -> None:
+    """Say in an error where in the value it is."""
+    if not isinstance(error, UnicodeError):
+        text = str(error)
+        error.args = (f"{key}.{text}" if text.startswith("\0") else f"\0{key}: {text}",)
 
 
 def reason(error: ValueError) -> str:
@@ -224,6 +230,8 @@ def _result(ty: Any) -> Shape:
         if shape is not None:
             with _at(key):
                 _boxed(shape, context, payload, lambda box: setattr(result, "val", box))
+        elif payload is not None:
+            raise ValueError(f"{key} has no value but null")
 
     def lift(c: Any, most: int) -> Any:
         result = c.of.result
@@ -259,7 +267,7 @@ def _flags(ty: Any) -> Shape:
     names = list(ty.names)
 
     def lower(context: Any, value: Any, out: Any) -> None:
-        if not isinstance(value, list | tuple | set) or not set(value) <= set(names):
+        if not isinstance(value, list | tuple | set) or not all(each in names for each in value):
             raise ValueError(f"expected a list of {', '.join(names)}")
         raw = ffi.wasmtime_component_valflags_t()
         chosen = sorted(set(value), key=names.index)
