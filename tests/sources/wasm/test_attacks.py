@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -149,6 +150,36 @@ async def test_a_name_that_leads_inside_is_refused(attacks: Path, mirror: int) -
     policy = PolicyTable(network=tuple(NetworkTable(host=f"{name.strip('[]')}:{mirror}") for name in names))
     calls = [("fetch", {"request": {"url": f"http://{name}:{mirror}/"}}) for name in names]
     found = await said(attacks, policy, *calls)
+    assert all(each.startswith("denied") for each in found), found
+
+
+async def test_a_name_that_changes_its_mind_leads_nowhere_inside(
+    attacks: Path, mirror: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A resolver that says something else each time it is asked: what was looked at is what is connected to."""
+    loop = asyncio.get_running_loop()
+    outside, inside = "93.184.216.34", "127.0.0.1"
+    answers: list[list[str]] = [[outside], [inside], [outside, inside], [inside, outside], [outside]]
+    asked: list[str] = []
+    reached: list[str] = []
+
+    async def resolve(host: str, port: int, **more: Any) -> list[Any]:
+        asked.append(host)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (each, port)) for each in answers[len(asked) - 1]]
+
+    async def connect(_sock: socket.socket, address: tuple[str, int]) -> None:
+        reached.append(address[0])
+        raise ConnectionRefusedError(111, "refused")
+
+    monkeypatch.setattr(loop, "getaddrinfo", resolve)
+    monkeypatch.setattr(loop, "sock_connect", connect)
+    policy = PolicyTable(network=(NetworkTable(host=f"rebind.example:{mirror}"),))
+    url = f"http://rebind.example:{mirror}/"
+    found = await said(attacks, policy, *[("fetch", {"request": {"url": url}})] * len(answers))
+    # Each call asks once: between the look and the connection there is no second question.
+    assert asked == ["rebind.example"] * len(answers)
+    assert reached == [outside] * 4
+    assert "not a public address" in found[1]
     assert all(each.startswith("denied") for each in found), found
 
 
