@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from rune.sources.wasm.engine import SMALL
+from tests import guests
 from tests.peers import program, sdk
 from tests.rig import rig
 from tests.serving import ROOT, RUNE, rune
@@ -20,6 +21,7 @@ from tests.sources.wasm.wat import HERE, component, tools
 from tests.wire.http import HttpClient
 
 DEADLINE = 60
+LOG_LEVEL = "io.modelcontextprotocol/logLevel"
 LEGACY, MODERN = "2025-11-25", "2026-07-28"
 
 
@@ -114,3 +116,48 @@ async def test_a_component_that_changes_is_read_again_unless_it_asks_for_more(tm
             assert await names() == ["who"]
         finally:
             await client.close()
+
+
+async def test_what_a_guest_says_reaches_the_client_of_its_call(tmp_path: Path) -> None:
+    """Progress, log lines and news of resources, with two clients of one era and one of the other at the same time."""
+    bad = guests.component(ROOT / "tests/sources/wasm/guests/bad.c")
+    (tmp_path / "rune.toml").write_text(f"[sources.bad]\nwasm = '{bad}'\nprefix = ''\n")
+    with rig("--config", str(tmp_path / "rune.toml")) as server:
+        one, other, legacy = (HttpClient(server.url, era, None) for era in (MODERN, MODERN, LEGACY))
+        try:
+            await legacy.initialize()
+            await legacy.request("logging/setLevel", {"level": "debug"})
+            async with asyncio.timeout(DEADLINE):
+                while "progress" not in [tool["name"] for tool in (await one.request("tools/list"))["tools"]]:
+                    await asyncio.sleep(0.05)
+            wanted = {"resourceSubscriptions": ["bad://good"]}
+            listen = await one.open("subscriptions/listen", {"notifications": wanted})
+            deaf = await other.open("subscriptions/listen", {"notifications": {"toolsListChanged": True}})
+            for each in (listen, deaf):
+                await each.next("notifications/subscriptions/acknowledged")
+            calls = [(client, await client.start("progress")) for _ in range(3) for client in (one, other, legacy)]
+            quiet = [await client.start("good") for client in (one, other, legacy)]
+            tokens = set()
+            for _, call in calls:
+                await call.result()
+                notes = call.notes("notifications/progress")
+                assert [note["progress"] for note in notes] == [0, 1, 2]
+                tokens |= {note["progressToken"] for note in notes}
+            assert len(tokens) == len(calls)
+            for call in quiet:
+                await call.result()
+                assert not call.notes("notifications/progress")
+            told = await one.open("tools/call", {"name": "notes", "arguments": {}}, meta={LOG_LEVEL: "info"})
+            unheard = await other.start("notes")
+            older = await legacy.start("notes")
+            for call, lines in ((told, 1), (unheard, 0), (older, 1)):
+                await call.result()
+                said = [note["data"] for note in call.notes("notifications/message")]
+                assert said == [{"message": "told", "data": {"k": 1}}] * lines
+            for _ in range(3):
+                note = await listen.next("notifications/resources/updated")
+                assert note["params"]["uri"] == "bad://good"
+            assert len(deaf.frames) == 1
+        finally:
+            for client in (one, other, legacy):
+                await client.close()

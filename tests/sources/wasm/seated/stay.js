@@ -5,11 +5,13 @@ const bytes = (value) => Uint8Array.from(JSON.stringify(value), (each) => each.c
 const text = (said) => ({ content: [{ tag: 'text', val: { contentType: 'text', text: String(said) } }] });
 let calls = 0;
 let inside = false;
+const wishes = [];
 
 export const run = {
   run() {
-    runtime.registerServer({ name: 'stay', version: '1', capabilities: { tools: {} } });
-    const names = ['count', 'fail', 'spin', 'inside', 'step'];
+    runtime.registerServer({ name: 'stay', version: '1', capabilities: { tools: {}, resources: { subscribe: true } } });
+    runtime.registerResources([{ uri: 'note://a', name: 'a' }]);
+    const names = ['count', 'fail', 'spin', 'inside', 'step', 'wishes'];
     runtime.registerTools(names.map((name) => ({ name, description: name, inputSchema: bytes({ type: 'object' }) })));
     inside = true;
     runtime.serve();
@@ -27,6 +29,7 @@ const told = {
     for (;;);
   },
   inside: () => text(inside),
+  wishes: () => text(JSON.stringify(wishes)),
   step() {
     runtime.reportProgress('any', 1, 2);
     return text('stepped');
@@ -41,8 +44,8 @@ export const handlers = {
   callTool: (name) => told[name](),
   readResource: refuse,
   getPrompt: refuse,
-  handleSubscribe: refuse,
-  handleUnsubscribe: refuse,
+  handleSubscribe: (uri) => void wishes.push(`+${uri}`),
+  handleUnsubscribe: (uri) => void wishes.push(`-${uri}`),
   handleComplete: refuse,
   handleElicit: refuse,
 };
