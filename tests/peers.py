@@ -214,14 +214,30 @@ def sdk_everything() -> list[str]:
     return [program(folder, "mcp-everything-server")]
 
 
-def json_repair_suite() -> tuple[Path, str]:
-    """The tests of PyPI json_repair, which only its repository has, and a Python that can run them.
+def json_repair_python() -> str:
+    """A Python with PyPI json_repair 0.64.6 that can run its tests."""
+    folder = python_venv("json-repair", "json_repair==0.64.6", "pytest", "jsonschema", "pydantic")
+    return program(folder, "python")
+
+
+def json_repair_suite() -> Path:
+    """The tests of PyPI json_repair, from the last of its sdists that has them."""
+
+    def build(folder: Path) -> None:
+        quiet = ("-q", "--disable-pip-version-check", "--no-deps", "--no-binary", "json_repair")
+        _run(sys.executable, "-m", "pip", "download", *quiet, "-d", str(folder), "json_repair==0.58.3")
+        with tarfile.open(folder / "json_repair-0.58.3.tar.gz") as archive:
+            archive.extractall(folder, filter="data")
+
+    return _installed("json-repair-sdist", ("json_repair==0.58.3",), build, movable=True) / "json_repair-0.58.3"
+
+
+def json_repair_repository() -> Path:
+    """The same from its repository, with the tests that came later.
 
     Raises:
         RuntimeError: where the repository cannot be reached.
     """
-    folder = git(
+    return git(
         "json-repair-suite", "https://github.com/mangiucugna/json_repair", "600ede6be7d125d14812be3bbd7ef3e0b526a84e"
     )
-    python = python_venv("json-repair", "json_repair==0.64.6", "pytest", "jsonschema", "pydantic")
-    return folder, program(python, "python")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
@@ -44,6 +45,17 @@ REPAIRED = [
     ('{"a": "```json {"b": [1]}```"}', '{"a": {"b": [1]}}'),
     ('{"a": "„x" y"}', '{"a": "„x\\" y"}'),
     ('{"a": \'\ud800"\'', '{"a": "\ud800\\""}'),
+    ('{"a": [[1, 2], 3, 4], [5, 6], "b": 1}', '{"a": [[1, 2], [3, 4], [5, 6]], "b": 1}'),
+    ('{"a": [[1, 2], 3], [[4, 5]]', '{"a": [[1, 2], 3, [4, 5]]}'),
+    ('[{"a": 1, "b": 2 "a": 3, "b": 4}]', '[{"a": 1, "b": 2}, {"a": 3, "b": 4}]'),
+    ('[{"a": 1, "a', '[{"a": 1}, ["a"]]'),
+    ('{"a": 1, "" "b": 2}', '{"a": 1, "b": 2}'),
+    ('{"a", 105,12, "b": 1}', '{"a": "105,12", "b": 1}'),
+    ('{"a", 105, "b"}', '["a", 105, "b"]'),
+    ('[{5}s, 6]', '[[5], 6]'),
+    ('{"a": "{ b": {} }', '{"a": "{ b"}'),
+    ('{"a": "[\\\\"b\\\\\\"]"}', '{"a": "[\\"b\\"]"}'),
+    ("""{"a": "^['"]x[^'"]+['"],"}""", """{"a": "^['\\"]x[^'\\"]+['\\"],"}"""),
     ("plain words", None),
     ("", None),
     ("[" * 101 + "x", None),
@@ -53,7 +65,8 @@ PIECES = (
     "{", "}", "[", "]", "(", ")", ":", ",", '"', "'", "“", "”", "„", "\\", '\\"', "\\'", "\\n", "\\u0041", "\\ud83d",
     "\\x41", "\n", " ", "a", "key", '"key"', '"k": ', '"v"', "1", "-", "1.5", "1e", "1_0", ".", "...", "true", "None",
     "NaN", "//", "/*", "*/", "#", "```json", "```", "`", "\x00", "é", "日", "\ud800", '""', '{"a": ', "[1, ", "x y",
-    "_", "+", "/", '{"a": "', '["a", ', '"b"}', '"], ', "\t", "\\\\",
+    "_", "+", "/", '{"a": "', '["a", ', '"b"}', '"], ', "\t", "\\\\", "[1, 2], ", "{5}", ": {}", '"a", 1', "[^'\"]",
+    '\\\\\\"', '[{"a": 1, "b": 2 ',
 )  # fmt: skip
 
 
@@ -103,35 +116,45 @@ def test_long_texts_are_read_to_their_end(piece):
 
 RECORDER = """
 import json, os
-import src.json_repair as package, src.json_repair.json_repair as module
+import json_repair, src.json_repair as package, src.json_repair.json_repair as module
 plain, seen, out = module.repair_json, set(), open(os.environ["RECORDED"], "w")
 def recorded(json_str="", *words, **options):
-    special = any(options.get(key) for key in ("json_fd", "stream_stable", "strict", "schema", "logging"))
-    if isinstance(json_str, str) and not words and not special and json_str not in seen:
+    if isinstance(json_str, str) and json_str not in seen:
         seen.add(json_str)
-        print(json.dumps([json_str, plain(json_str, return_objects=True)]), file=out, flush=True)
+        print(json.dumps([json_str, json_repair.repair_json(json_str, return_objects=True)]), file=out, flush=True)
     return plain(json_str, *words, **options)
 module.repair_json = package.repair_json = recorded
 """
 
 
-def test_the_package_that_people_know_agrees(tmp_path):
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+@pytest.mark.parametrize("suite", [peers.json_repair_suite, *([peers.json_repair_repository] if LONG else [])])
+def test_the_package_that_people_know_agrees(implementation, suite, recorded):
     """Every text in the tests of json_repair: what it makes of them, and what we do."""
-    try:
-        suite, python = peers.json_repair_suite()
-    except RuntimeError as error:
-        pytest.skip(f"the tests of json_repair cannot be had: {error}"[:200])
-    (tmp_path / "recorder.py").write_text(RECORDER)
-    environ = os.environ | {"RECORDED": str(tmp_path / "recorded"), "PYTHONPATH": f"{tmp_path}{os.pathsep}{suite}"}
-    files = sorted(suite.glob("tests/test_parse_*.py"))
-    files += [suite / "tests" / f"test_{name}.py" for name in ("json_repair", "strict_mode", "repair_json_cli")]
-    done = subprocess.run(
-        [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "recorder", *map(str, files)],
-        cwd=suite, env=environ, capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-2000:]
-    pairs = [json.loads(line) for line in (tmp_path / "recorded").read_text().splitlines()]
-    assert len(pairs) > 200
-    repair = JsonRepair(implementation="python").repair
-    agreed = [text for text, value in pairs if json.loads(repair(text) or '""') == value]
-    assert len(agreed) >= 0.95 * len(pairs), f"{len(agreed)} of {len(pairs)}"
+    pairs = recorded(suite())
+    assert len(pairs) >= 190
+    repair = JsonRepair(implementation=implementation).repair
+    others = [text for text, value in pairs if json.loads(repair(text) or '""') != value]
+    assert len(others) <= 0.01 * len(pairs), f"{len(others)} of {len(pairs)} differ: {others}"
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    """The texts in a test-suite of json_repair, and what its version of today makes of them."""
+
+    @functools.cache
+    def run(suite):
+        folder = tmp_path_factory.mktemp("recorded")
+        (folder / "recorder.py").write_text(RECORDER)
+        environ = os.environ | {"RECORDED": str(folder / "recorded"), "PYTHONPATH": f"{folder}{os.pathsep}{suite}"}
+        files = sorted(suite.glob("tests/test_parse_*.py"))
+        files += [suite / "tests" / f"test_{name}.py" for name in ("json_repair", "strict_mode", "repair_json_cli")]
+        done = subprocess.run(
+            [peers.json_repair_python(), "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "recorder",
+             *map(str, files)],
+            cwd=suite, env=environ, capture_output=True, text=True, timeout=300, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout[-2000:]
+        return [json.loads(line) for line in (folder / "recorded").read_text().splitlines()]
+
+    return run

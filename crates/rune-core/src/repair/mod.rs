@@ -3,6 +3,7 @@
 //! One pass from left to right writes valid JSON as it reads; nothing is built in between.
 
 mod ahead;
+mod cursor;
 mod reader;
 mod shape;
 mod strings;

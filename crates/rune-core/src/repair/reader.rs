@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::ahead::{self, Quotes, REACH, closing, is_letter, is_space, opening, rest, space};
-use super::shape::{decimal, empty, same};
+use super::shape::{Rows, decimal, empty, same};
 use super::strings::{Place, Stream, bare, quoted};
 
 /// How deep a value may be nested that is repaired.
@@ -12,7 +12,7 @@ const DEPTH: usize = 100;
 const SETS: usize = 2;
 
 const FENCE: &[u8] = b"```json";
-const LITERALS: [(&[u8], &[u8]); 4] =
+pub(super) const LITERALS: [(&[u8], &[u8]); 4] =
     [(b"true", b"true"), (b"false", b"false"), (b"null", b"null"), (b"none", b"null")];
 
 /// Why reading has ended before the text.
@@ -27,45 +27,35 @@ type Read<T> = Result<T, End>;
 
 /// Reads a text.
 pub struct Reader<'a> {
-    text: &'a [u8],
+    pub(super) text: &'a [u8],
     quotes: Quotes,
     /// Quotes without backslashes have been tried.
     unescaped: bool,
-    at: usize,
-    arrays: usize,
+    pub(super) at: usize,
+    pub(super) arrays: usize,
     sets: usize,
-    depth: usize,
+    pub(super) depth: usize,
+    /// The object before this place lost its end: what comes next is another one of an array.
+    again: bool,
+    /// Of the array that was closed last.
+    rows: Rows,
     out: Vec<u8>,
 }
 
 impl<'a> Reader<'a> {
     pub fn new(text: &'a [u8], unescaped: bool) -> Self {
         let out = Vec::with_capacity(text.len() + text.len() / 8 + 16);
-        Self { text, quotes: Quotes::default(), unescaped, at: 0, arrays: 0, sets: 0, depth: 0, out }
-    }
-
-    fn peek(&self) -> u8 {
-        self.text.get(self.at).copied().unwrap_or(0)
-    }
-
-    fn ended(&self) -> bool {
-        self.at >= self.text.len()
-    }
-
-    /// Whether a sign is here; at the end there is none.
-    fn is(&self, sign: u8) -> bool {
-        self.text.get(self.at) == Some(&sign)
-    }
-
-    fn starts(&self, wanted: &[u8]) -> bool {
-        rest(self.text, self.at).starts_with(wanted)
-    }
-
-    /// Go on by one character.
-    fn skip(&mut self) {
-        self.at += 1;
-        while self.at < self.text.len() && (0x80..0xC0).contains(&self.text[self.at]) {
-            self.at += 1;
+        Self {
+            text,
+            quotes: Quotes::default(),
+            unescaped,
+            at: 0,
+            arrays: 0,
+            sets: 0,
+            depth: 0,
+            again: false,
+            rows: Rows::default(),
+            out,
         }
     }
 
@@ -74,7 +64,7 @@ impl<'a> Reader<'a> {
         let mut whole: Vec<Vec<u8>> = Vec::new();
         while self.seek() {
             // A comma between two values says that both are meant; without one the later may be the better.
-            let apart = self.text[..self.at].iter().rev().find(|&&byte| !is_space(byte)) == Some(&b',');
+            let apart = self.before(self.at) == Some(b',');
             self.value(Place::Value, true)?;
             let value = std::mem::take(&mut self.out);
             if let Some(last) = whole.last() {
@@ -94,74 +84,6 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Go to where the next value begins.
-    fn seek(&mut self) -> bool {
-        loop {
-            let start =
-                rest(self.text, self.at).iter().position(|byte| matches!(byte, b'{' | b'[' | b'(' | b'#' | b'/'));
-            let Some(start) = start else { return false };
-            self.at += start;
-            match self.peek() {
-                b'{' | b'[' => return true,
-                b'(' if self.groups() => return true,
-                b'#' | b'/' if self.comment() => {}
-                _ => self.at += 1,
-            }
-        }
-    }
-
-    /// Whether a parenthesis is a value, and no remark in a sentence.
-    fn groups(&self) -> bool {
-        let (text, at) = (self.text, self.at);
-        let before = text[..at].iter().rev().find(|&&byte| byte != b' ' && byte != b'\t');
-        if before.is_some_and(|&byte| byte != b'\n' && byte != b'\r') {
-            return false;
-        }
-        let window = &text[at..text.len().min(at + REACH)];
-        let line = &window[..window.iter().position(|&byte| byte == b'\n' || byte == b'\r').unwrap_or(window.len())];
-        let last = line.iter().rev().find(|&&byte| !is_space(byte));
-        if line.contains(&b')') && last != Some(&b')') {
-            return false;
-        }
-        let inner = rest(text, space(text, at + 1));
-        let literal = LITERALS
-            .iter()
-            .any(|(word, _)| inner.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word)));
-        literal
-            || !opening(inner, 0).is_empty()
-            || matches!(inner.first(), Some(b'0'..=b'9' | b'.' | b')' | b'(' | b'{' | b'[' | b'-'))
-    }
-
-    /// Skip a comment that begins here.
-    fn comment(&mut self) -> bool {
-        let here = rest(self.text, self.at);
-        let length = if let Some(inner) = here.strip_prefix(b"/*") {
-            ahead::position(inner, b"*/").map(|end| end + 4)
-        } else if here.starts_with(b"//") {
-            here.iter().position(|&byte| byte == b'\n' || byte == b'\r')
-        } else if here.first() == Some(&b'#') {
-            // A remark that would hide what closes a value is cut short.
-            let (depth, arrays) = (self.depth > 0, self.arrays > 0);
-            here.iter().position(|&byte| match byte {
-                b'\n' | b'\r' => true,
-                b'}' => depth,
-                b']' => depth && arrays,
-                _ => false,
-            })
-        } else {
-            return false;
-        };
-        self.at += length.unwrap_or(here.len());
-        true
-    }
-
-    fn space(&mut self) {
-        self.at = space(self.text, self.at);
-        while matches!(self.peek(), b'/' | b'#') && self.comment() {
-            self.at = space(self.text, self.at);
-        }
-    }
-
     /// Write the next value; false where there is none.
     fn value(&mut self, place: Place, top: bool) -> Read<bool> {
         loop {
@@ -172,7 +94,7 @@ impl<'a> Reader<'a> {
             match self.peek() {
                 b'{' => {
                     self.at += 1;
-                    self.object(top)?;
+                    self.object(place, top)?;
                 }
                 b'[' => {
                     self.at += 1;
@@ -305,10 +227,10 @@ impl<'a> Reader<'a> {
         self.items(close, 0)
     }
 
-    fn items(&mut self, close: u8, mut count: usize) -> Read<(usize, usize)> {
+    fn items(&mut self, close: u8, count: usize) -> Read<(usize, usize)> {
         self.enter()?;
         self.arrays += 1;
-        let mut commas = 0;
+        let (mut commas, mut rows) = (0, Rows { count, ..Rows::default() });
         loop {
             self.space();
             if self.ended() || self.is(close) || self.is(b'}') {
@@ -327,11 +249,12 @@ impl<'a> Reader<'a> {
                 continue;
             }
             let mark = self.out.len();
-            if count > 0 {
+            if rows.count > 0 {
                 self.out.extend_from_slice(b", ");
             }
+            let start = self.out.len();
             if self.item()? {
-                count += 1;
+                rows.add(&self.out, start, self.rows.count);
             } else {
                 self.out.truncate(mark);
             }
@@ -339,24 +262,37 @@ impl<'a> Reader<'a> {
         self.arrays -= 1;
         self.depth -= 1;
         self.out.push(b']');
-        Ok((count, commas))
+        self.rows = rows;
+        Ok((rows.count, commas))
     }
 
-    /// Whether a brace in an array is that of the object around it, and the bracket was forgotten.
-    fn closes_object(&self) -> bool {
-        let at = space(self.text, self.at + 1);
-        match self.text.get(at) {
-            Some(b',') => self.text.get(space(self.text, at + 1)) == Some(&b'{'),
-            Some(b']') => self.depth > 1,
-            _ => false,
+    /// The array that a member has goes on: with another row where it has rows, else with more items.
+    fn go_on(&mut self) -> Read<()> {
+        let Rows { width, tail, loose, count } = self.rows;
+        self.at += 1;
+        self.out.pop();
+        if width > 0 && loose == width {
+            // A row that lost its bracket.
+            self.out.insert(tail + 2, b'[');
+            self.out.push(b']');
         }
+        if width == 0 || self.text.get(space(self.text, self.at)) == Some(&b'[') {
+            self.items(b']', count)?;
+            return Ok(());
+        }
+        self.out.extend_from_slice(b", ");
+        let count = self.array(b']')?.0;
+        let tail = self.out.len();
+        self.out.push(b']');
+        self.rows = Rows { width: if count == width { width } else { 0 }, tail, loose: 0, count: 1 };
+        Ok(())
     }
 
     fn item(&mut self) -> Read<bool> {
         let start = self.out.len();
-        if ahead::member(self.text, self.at) {
+        if std::mem::take(&mut self.again) || ahead::member(self.text, self.at) {
             // Its brace was forgotten.
-            self.object(false)?;
+            self.object(Place::Item, false)?;
         } else if !self.value(Place::Item, false)? {
             self.skip();
             return Ok(false);
@@ -381,13 +317,14 @@ impl<'a> Reader<'a> {
     }
 
     /// Members up to the closing brace; a set when there are none.
-    fn object(&mut self, top: bool) -> Read<()> {
+    fn object(&mut self, place: Place, top: bool) -> Read<()> {
         self.enter()?;
         let (start, mark) = (self.at, self.out.len());
         self.out.push(b'{');
-        let mut count = self.members(0)?;
+        let first = (place == Place::Item).then_some(mark + 1);
+        let mut count = self.members(0, first)?;
         while top && count > 0 && self.continues() {
-            count = self.members(count)?;
+            count = self.members(count, None)?;
         }
         self.out.push(b'}');
         self.depth -= 1;
@@ -397,44 +334,18 @@ impl<'a> Reader<'a> {
             self.sets += 1;
             self.array(b'}')?;
             self.sets -= 1;
+            if place == Place::Item && self.text.get(self.at).is_some_and(|&byte| is_letter(byte)) {
+                // What hangs on its brace is no item.
+                let length = rest(self.text, self.at).iter().position(|byte| matches!(byte, b',' | b']' | b'}' | b'"'));
+                self.at = length.map_or(self.text.len(), |length| self.at + length);
+            }
         }
         Ok(())
     }
 
-    /// Whether an object goes on behind its closing brace.
-    fn continues(&mut self) -> bool {
-        let at = space(self.text, self.at);
-        if self.text.get(at) != Some(&b',') {
-            return false;
-        }
-        let at = space(self.text, at + 1);
-        let goes_on = !opening(self.text, at).is_empty();
-        if goes_on {
-            self.at = at;
-        }
-        goes_on
-    }
-
-    /// Whether there was something in an object without members, and no colon.
-    fn is_set(&mut self, start: usize) -> bool {
-        let stop = self.at.min(self.text.len());
-        self.at = start;
-        while self.at < stop {
-            let byte = self.peek();
-            if is_space(byte) || byte == b'}' {
-                self.at += 1;
-            } else if !(matches!(byte, b'/' | b'#') && self.comment()) {
-                let body = &self.text[self.at..stop];
-                self.at = stop;
-                return !body.contains(&b':') && body.iter().any(|&byte| is_letter(byte) || byte.is_ascii_digit());
-            }
-        }
-        self.at = stop;
-        false
-    }
-
-    /// Members up to the closing brace, which is passed, or to a bracket, which is not; how many there are.
-    fn members(&mut self, mut count: usize) -> Read<usize> {
+    /// Members up to the closing brace, which is passed, or to a bracket, which is not; how many there are. `first`: where
+    /// the first key of an object in an array is written, with which the next one may begin too.
+    fn members(&mut self, mut count: usize, first: Option<usize>) -> Read<usize> {
         let mut array = false;
         loop {
             self.space();
@@ -447,11 +358,7 @@ impl<'a> Reader<'a> {
                 return Ok(count);
             }
             if byte == b'[' && array {
-                // The array before it goes on.
-                self.at += 1;
-                self.out.pop();
-                let count = usize::from(self.out.last() != Some(&b'['));
-                self.items(b']', count)?;
+                self.go_on()?;
                 continue;
             }
             let begins =
@@ -464,11 +371,14 @@ impl<'a> Reader<'a> {
             if count > 0 {
                 self.out.extend_from_slice(b", ");
             }
-            if self.member()? {
+            if self.member(first.filter(|_| count > 0))? {
                 count += 1;
                 array = self.out.last() == Some(&b']');
             } else {
                 self.out.truncate(mark);
+                if self.again {
+                    return Ok(count);
+                }
             }
         }
     }
@@ -482,11 +392,12 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn member(&mut self) -> Read<bool> {
+    fn member(&mut self, first: Option<usize>) -> Read<bool> {
         if self.is(b':') {
             self.at += 1;
             self.space();
         }
+        let (start, mark) = (self.at, self.out.len());
         if !opening(self.text, self.at).is_empty() {
             self.out.push(b'"');
             self.quoted(Place::Key);
@@ -494,16 +405,19 @@ impl<'a> Reader<'a> {
         } else if self.is(b'[') {
             return Ok(self.bracketed());
         } else {
-            let start = self.at;
             self.word(Place::Key);
             if self.at == start || !ahead::colon(self.text, self.at) {
                 return Ok(false);
             }
         }
         self.space();
-        if self.is(b':') {
+        if first.is_some_and(|first| self.repeats(first, mark, start)) {
+            (self.at, self.again) = (start, true);
+            return Ok(false);
+        }
+        if self.is(b':') || self.pairs() {
             self.at += 1;
-        } else if self.ended() || self.is(b'}') || opening(self.text, self.at).is_empty() {
+        } else if &self.out[mark..] == b"\"\"" || self.is(b'}') || opening(self.text, self.at).is_empty() {
             return Ok(false);
         }
         self.out.extend_from_slice(b": ");
@@ -521,6 +435,12 @@ impl<'a> Reader<'a> {
             self.at += 1;
         }
         Ok(true)
+    }
+
+    /// Whether a key is the first one of its object again, and a comma before it or a colon behind it is missing.
+    fn repeats(&self, first: usize, mark: usize, start: usize) -> bool {
+        let key = &self.out[mark..];
+        self.out[first..].starts_with(key) && (!self.is(b':') || self.before(start) != Some(b','))
     }
 
     /// A text in brackets where a key should be: a key without a value.

@@ -82,3 +82,29 @@ pub fn decimal(written: &[u8], out: &mut Vec<u8>) -> bool {
     }
     true
 }
+
+/// The items of an array, as far as they are arrays of one length.
+#[derive(Clone, Copy, Default)]
+pub struct Rows {
+    /// That length; 0 where they have none in common.
+    pub width: usize,
+    /// Where the items behind the last row begin in what is written.
+    pub tail: usize,
+    /// How many those are.
+    pub loose: usize,
+    /// How many items the array itself has.
+    pub count: usize,
+}
+
+impl Rows {
+    /// An item has been written from a place on; where it is an array it has `inner` items.
+    pub fn add(&mut self, out: &[u8], start: usize, inner: usize) {
+        self.count += 1;
+        if out[start] != b'[' {
+            self.loose += 1;
+            return;
+        }
+        self.width = if self.count == 1 || (self.width == inner && self.loose == 0) { inner } else { 0 };
+        (self.tail, self.loose) = (out.len(), 0);
+    }
+}

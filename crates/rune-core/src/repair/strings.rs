@@ -232,8 +232,10 @@ impl Body<'_> {
             };
             self.plain(self.at + length);
             let (here, sign) = (&text[self.at..], text[self.at]);
-            if sign < b' ' || sign == b'\\' {
+            if sign < b' ' || (sign == b'\\' && !self.escaped_again()) {
                 self.escape();
+            } else if sign == b'\\' {
+                self.content(self.close);
             } else if here.starts_with(LOW) {
                 self.span = true;
                 self.plain(self.at + 3);
@@ -263,12 +265,27 @@ impl Body<'_> {
         }
         if self.span {
             self.span = false;
-        } else {
+        } else if self.place != Place::Value || !self.in_class() {
             self.pair = !self.pair;
         }
         self.content(quote);
         self.at += quote.len();
         false
+    }
+
+    /// Pass several backslashes and a quote that is content: a text that was escaped more than once.
+    fn escaped_again(&mut self) -> bool {
+        let (text, at) = (self.text, self.at);
+        if at > self.start && text[at - 1] == b'\\' {
+            return false;
+        }
+        let count = text[at..].iter().take_while(|&&byte| byte == b'\\').count();
+        let behind = at + count + self.close.len();
+        if count < 2 || !text[at + count..].starts_with(self.close) || (count % 2 == 0 && self.closes(behind)) {
+            return false;
+        }
+        self.at = behind;
+        true
     }
 
     fn closes(&mut self, behind: usize) -> bool {
@@ -292,7 +309,12 @@ impl Body<'_> {
         if !opening(text, at).is_empty() {
             return ahead::member(text, at) || (at > behind && spare(text, at));
         }
-        if matches!(sign, b':' | b'`' | b'/' | b'#') {
+        if sign == b':' {
+            // Nobody writes this in a sentence.
+            let value = rest(text, space(text, at + 1));
+            return value.starts_with(b"{}") || value.starts_with(b"[]");
+        }
+        if matches!(sign, b'`' | b'/' | b'#') {
             return sign == b'#' || [&b"```"[..], b"//", b"/*"].iter().any(|mark| text[at..].starts_with(mark));
         }
         if self.pair {

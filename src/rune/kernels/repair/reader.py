@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from rune.kernels.repair.ahead import REACH, SPACES, Quotes, colon, member, opening, space
-from rune.kernels.repair.shape import decimal, empty, same
+from rune.kernels.repair.ahead import REACH, Quotes, colon, member, opening, space
+from rune.kernels.repair.cursor import Cursor
+from rune.kernels.repair.shape import Rows, decimal, empty, same
 from rune.kernels.repair.strings import ITEM, KEY, VALUE, bare, quoted
 
 DEPTH: Final = 100
@@ -15,19 +16,16 @@ DEPTH: Final = 100
 SETS: Final = 2
 """How deep sets may be nested: each is read twice."""
 
-_START: Final = re.compile(rb"[{\[(#/]")
-_LINE: Final = re.compile(rb"[\n\r]")
-_LINE_OR_BRACE: Final = re.compile(rb"[\n\r}]")
-_LINE_OR_CLOSE: Final = re.compile(rb"[\n\r}\]]")
 _NUMBER: Final = re.compile(rb"(?:[0-9.eE/_-]|(?<=[eE])\+)+")
 _NUMBERS: Final = re.compile(rb"(?:[0-9.eE/_-]|(?<=[eE])\+|,(?=[0-9]))+")
 _LITERAL: Final = re.compile(rb"(true|false|null|none)(?=[ \t\n\r\f\v,)\]}]|\Z)", re.IGNORECASE)
 _BARE: Final = re.compile(rb"[A-Za-z\x80-\xff]")
 _KEY_START: Final = re.compile(rb"[A-Za-z0-9_\x80-\xff\"':}\[]")
-_GROUP: Final = re.compile(rb"[0-9.)({\[\"'-]|\xe2\x80[\x9c\x9d]|(?:true|false|null|none)", re.IGNORECASE)
-_BLANK: Final = SPACES + b"}"
-_WORD: Final = re.compile(rb"[A-Za-z0-9\x80-\xff]")
 _FENCE: Final = b"```json"
+
+
+_LETTER: Final = re.compile(rb"[A-Za-z\x80-\xff]")
+_HANGS: Final = re.compile(rb"[^,\]}\"]*")
 
 
 class TooDeepError(Exception):
@@ -38,34 +36,26 @@ class EscapedError(Exception):
     """From a place on all quotes stand behind a backslash."""
 
 
-class Reader:
+class Reader(Cursor):
     """Reads a text. `out` is what has been written. `unescaped`: quotes without backslashes have been tried."""
 
     def __init__(self, text: bytes, *, unescaped: bool = False) -> None:
-        self._text = text
+        super().__init__(text)
         self._quotes = Quotes(text)
         self._unescaped = unescaped
-        self._at = 0
-        self._arrays = 0
         self._sets = 0
-        self._depth = 0
+        # The object before this place lost its end: what comes next is another one of an array.
+        self._again = False
+        # Of the array that was closed last.
+        self._rows = Rows(0)
         self.out: list[bytes] = []
-
-    def _peek(self) -> bytes:
-        return self._text[self._at : self._at + 1]
-
-    def _skip(self) -> None:
-        """Go on by one character."""
-        self._at += 1
-        while self._at < len(self._text) and 0x80 <= self._text[self._at] < 0xC0:
-            self._at += 1
 
     def top(self) -> bytes | None:
         """All values of the text, as an array when there are several; None where there is none."""
         whole: list[bytes] = []
         while self._seek():
             # A comma between two values says that both are meant; without one the later may be the better.
-            apart = self._before() == b","
+            apart = self._before(self._at) == b","
             self._value(VALUE, top=True)
             value = b"".join(self.out)
             self.out.clear()
@@ -78,58 +68,6 @@ class Reader:
             return None
         return whole[0] if len(whole) == 1 else b"[" + b", ".join(whole) + b"]"
 
-    def _seek(self) -> bool:
-        """Go to where the next value begins."""
-        while True:
-            mark = _START.search(self._text, self._at)
-            if mark is None:
-                return False
-            self._at = mark.start()
-            if mark[0] in b"{[" or (mark[0] == b"(" and self._groups()):
-                return True
-            if mark[0] not in b"#/" or not self._comment():
-                self._at += 1
-
-    def _groups(self) -> bool:
-        """Whether a parenthesis is a value, and no remark in a sentence."""
-        text = self._text
-        start = self._at
-        while start and text[start - 1] in b" \t":
-            start -= 1
-        if start and text[start - 1] not in b"\n\r":
-            return False
-        line = _LINE.search(text, self._at, self._at + REACH)
-        rest = text[self._at : self._at + REACH if line is None else line.start()].rstrip(SPACES)
-        alone = b")" not in rest or rest.endswith(b")")
-        return alone and _GROUP.match(text, space(text, self._at + 1)) is not None
-
-    def _before(self) -> bytes:
-        """The last sign before this place that is no white space."""
-        at = self._at
-        while at and self._text[at - 1] in SPACES:
-            at -= 1
-        return self._text[at - 1 : at] if at else b""
-
-    def _comment(self) -> bool:
-        """Skip a comment that begins here."""
-        text, two = self._text, self._text[self._at : self._at + 2]
-        if two == b"/*":
-            end = text.find(b"*/", self._at + 2)
-            self._at = len(text) if end < 0 else end + 2
-        elif two == b"//" or two[:1] == b"#":
-            # A remark that would hide what closes a value is cut short.
-            ends = _LINE if two == b"//" or not self._depth else _LINE_OR_CLOSE if self._arrays else _LINE_OR_BRACE
-            mark = ends.search(text, self._at)
-            self._at = len(text) if mark is None else mark.start()
-        else:
-            return False
-        return True
-
-    def _space(self) -> None:
-        self._at = space(self._text, self._at)
-        while self._peek() in (b"/", b"#") and self._comment():
-            self._at = space(self._text, self._at)
-
     def _value(self, place: int, *, top: bool = False) -> bool:
         """Write the next value; false where there is none."""
         while True:
@@ -137,7 +75,7 @@ class Reader:
             sign = self._peek()
             if sign == b"{":
                 self._at += 1
-                self._object(top=top)
+                self._object(place, top=top)
             elif sign == b"[":
                 self._at += 1
                 self._array(b"]")
@@ -225,7 +163,7 @@ class Reader:
     def _items(self, close: bytes, count: int) -> tuple[int, int]:
         self._enter()
         self._arrays += 1
-        commas = 0
+        commas, rows = 0, Rows(count)
         while True:
             self._space()
             sign = self._peek()
@@ -241,29 +179,44 @@ class Reader:
                 self._at += 3
                 continue
             mark = len(self.out)
-            if count:
+            if rows.count:
                 self.out.append(b", ")
+            start = len(self.out)
             if self._item():
-                count += 1
+                rows.add(self.out, start, self._rows.count)
             else:
                 del self.out[mark:]
         self._arrays -= 1
         self._depth -= 1
         self.out.append(b"]")
-        return count, commas
+        self._rows = rows
+        return rows.count, commas
 
-    def _closes_object(self) -> bool:
-        """Whether a brace in an array is that of the object around it, and the bracket was forgotten."""
-        at = space(self._text, self._at + 1)
-        if self._text[at : at + 1] == b",":
-            return self._text.startswith(b"{", space(self._text, at + 1))
-        return self._depth > 1 and self._text[at : at + 1] == b"]"
+    def _go_on(self) -> None:
+        """The array that a member has goes on: with another row where it has rows, else with more items."""
+        rows = self._rows
+        self._at += 1
+        self.out.pop()
+        if rows.width and rows.loose == rows.width:
+            # A row that lost its bracket.
+            self.out.insert(rows.tail + 1, b"[")
+            self.out.append(b"]")
+        if not rows.width or self._text.startswith(b"[", space(self._text, self._at)):
+            self._items(b"]", rows.count)
+            return
+        self.out.append(b", ")
+        count, _ = self._array(b"]")
+        self._rows = Rows(1)
+        self._rows.width = rows.width if count == rows.width else 0
+        self._rows.tail = len(self.out)
+        self.out.append(b"]")
 
     def _item(self) -> bool:
         start = len(self.out)
-        if member(self._text, self._at):
+        again, self._again = self._again, False
+        if again or member(self._text, self._at):
             # Its brace was forgotten.
-            self._object(top=False)
+            self._object(ITEM, top=False)
         elif not self._value(ITEM):
             self._skip()
             return False
@@ -280,14 +233,14 @@ class Reader:
             self._at += 1
         return True
 
-    def _object(self, *, top: bool) -> None:
+    def _object(self, place: int, *, top: bool) -> None:
         """Members up to the closing brace; a set when there are none."""
         self._enter()
         start, mark = self._at, len(self.out)
         self.out.append(b"{")
-        count = self._members(0)
+        count = self._members(0, mark + 1 if place == ITEM else None)
         while top and count and self._continues():
-            count = self._members(count)
+            count = self._members(count, None)
         self.out.append(b"}")
         self._depth -= 1
         if not count and self._sets < SETS and self._is_set(start):
@@ -296,32 +249,16 @@ class Reader:
             self._sets += 1
             self._array(b"}")
             self._sets -= 1
+            hangs = _HANGS.match(self._text, self._at)
+            if place == ITEM and hangs is not None and _LETTER.match(hangs[0]):
+                # What hangs on its brace is no item.
+                self._at = hangs.end()
 
-    def _continues(self) -> bool:
-        """Whether an object goes on behind its closing brace."""
-        at = space(self._text, self._at)
-        if self._text[at : at + 1] != b",":
-            return False
-        at = space(self._text, at + 1)
-        if not opening(self._text, at):
-            return False
-        self._at = at
-        return True
+    def _members(self, count: int, first: int | None) -> int:
+        """Members up to the closing brace, which is passed, or to a bracket, which is not; how many there are.
 
-    def _is_set(self, start: int) -> bool:
-        """Whether there was something in an object without members, and no colon."""
-        text, stop, self._at = self._text, min(self._at, len(self._text)), start
-        while self._at < stop:
-            if text[self._at] in _BLANK:
-                self._at += 1
-            elif text[self._at] not in b"/#" or not self._comment():
-                at, self._at = self._at, stop
-                return text.find(b":", at, stop) < 0 and _WORD.search(text, at, stop) is not None
-        self._at = stop
-        return False
-
-    def _members(self, count: int) -> int:
-        """Members up to the closing brace, which is passed, or to a bracket, which is not; how many there are."""
+        `first`: where the first key of an object in an array is written, with which the next one may begin too.
+        """
         array = False
         while True:
             self._space()
@@ -332,10 +269,7 @@ class Reader:
             if sign == b"]" and self._arrays:
                 return count
             if sign == b"[" and array:
-                # The array before it goes on.
-                self._at += 1
-                self.out.pop()
-                self._items(b"]", 0 if self.out[-1] == b"[" else 1)
+                self._go_on()
                 continue
             if not _KEY_START.match(self._text, self._at):
                 self._unescape()
@@ -343,11 +277,13 @@ class Reader:
             mark = len(self.out)
             if count:
                 self.out.append(b", ")
-            if self._member():
+            if self._member(first if count else None):
                 count += 1
                 array = self.out[-1] == b"]"
             else:
                 del self.out[mark:]
+                if self._again:
+                    return count
 
     def _unescape(self) -> None:
         """A sign that begins no key; quotes behind a backslash say that all of them have one."""
@@ -355,11 +291,12 @@ class Reader:
             raise EscapedError(self._at)
         self._skip()
 
-    def _member(self) -> bool:
+    def _member(self, first: int | None) -> bool:
         text = self._text
         if self._peek() == b":":
             self._at += 1
             self._space()
+        start = self._at
         if opening(text, self._at):
             key = self._quoted(KEY)
         elif self._peek() == b"[":
@@ -372,7 +309,6 @@ class Reader:
             self._at += self._peek() == b"]"
             return True
         else:
-            start = self._at
             key, self._at = bare(text, self._at, KEY, arrays=self._arrays > 0)
             if not key and self._at == start:
                 return False
@@ -380,9 +316,12 @@ class Reader:
                 return False
         self._space()
         sign = self._peek()
-        if sign == b":":
+        if first is not None and self._repeats(first, key, start):
+            self._at, self._again = start, True
+            return False
+        if sign == b":" or self._pairs():
             self._at += 1
-        elif not sign or sign == b"}" or not opening(text, self._at):
+        elif not key or not sign or sign == b"}" or not opening(text, self._at):
             return False
         self.out += (b'"', key, b'": ')
         self._space()
@@ -396,3 +335,7 @@ class Reader:
         if self._peek() == b",":
             self._at += 1
         return True
+
+    def _repeats(self, first: int, key: bytes, start: int) -> bool:
+        """Whether a key is the first one of its object again, and a comma before it or a colon behind it is missing."""
+        return self.out[first + 1] == key and (self._peek() != b":" or self._before(start) != b",")

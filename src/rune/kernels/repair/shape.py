@@ -41,3 +41,27 @@ def decimal(written: bytes) -> bytes:
     whole = match[2].lstrip(b"0") or b"0"
     part = b"" if not match[3] else b"." + (match[4] or b"0")
     return match[1] + whole + part + (b"" if match[5] is None else b"e" + match[5])
+
+
+class Rows:
+    """The items of an array, as far as they are arrays of one length."""
+
+    __slots__ = ("count", "loose", "tail", "width")
+
+    def __init__(self, count: int) -> None:
+        # How many items the array itself has.
+        self.count = count
+        # The length that its items have in common; 0 where there is none.
+        self.width = 0
+        # Where the items behind the last row begin in what is written, and how many there are.
+        self.tail = 0
+        self.loose = 0
+
+    def add(self, out: list[bytes], start: int, inner: int) -> None:
+        """An item has been written from a place on; where it is an array it has `inner` items."""
+        self.count += 1
+        if out[start] != b"[":
+            self.loose += 1
+            return
+        self.width = inner if self.count == 1 or (self.width == inner and not self.loose) else 0
+        self.tail, self.loose = len(out), 0

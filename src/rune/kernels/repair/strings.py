@@ -31,6 +31,7 @@ _SIMPLE: Final = {
 _AWKWARD: Final = re.compile(rb"[\\\x00-\x1f]")
 _SPECIAL: Final = tuple(re.compile(rb"[\\\x00-\x1f\"'\xe2" + more + rb"]") for more in (b":", b",{}\\]", b"\\]"))
 _ESCAPES: Final = {8: b"\\b", 9: b"\\t", 10: b"\\n", 12: b"\\f", 13: b"\\r"}
+_BACKSLASHES: Final = re.compile(rb"\\+")
 _HEX4: Final = re.compile(rb"[0-9a-fA-F]{4}")
 _HEX2: Final = re.compile(rb"[0-9a-fA-F]{2}")
 _BARE_KEY: Final = re.compile(rb"[: \t\n\r\f\v,}]")
@@ -169,8 +170,10 @@ def _read(body: _Body) -> bool:
         if mark is None:
             return False
         sign = mark[0]
-        if sign < b" " or sign == b"\\":
+        if sign < b" " or (sign == b"\\" and not _escaped_again(body)):
             _escape(body)
+        elif sign == b"\\":
+            body.parts.append(_as_content(body.close))
         elif text.startswith(_LOW, body.at):
             body.span = True
             _plain(body, body.at + 3)
@@ -195,11 +198,25 @@ def _quote(body: _Body) -> bool:
         return True
     if body.span:
         body.span = False
-    else:
+    elif body.place != VALUE or not _in_class(body):
         body.pair = not body.pair
     body.parts.append(_as_content(quote))
     body.at += len(quote)
     return False
+
+
+def _escaped_again(body: _Body) -> bool:
+    """Pass several backslashes and a quote that is content: a text that was escaped more than once."""
+    text, at = body.text, body.at
+    if at > body.start and text[at - 1] == 0x5C:
+        return False
+    run = _BACKSLASHES.match(text, at)
+    end = at if run is None else run.end()
+    behind = end + len(body.close)
+    if end - at < 2 or not text.startswith(body.close, end) or ((end - at) % 2 == 0 and _closes(body, behind)):
+        return False
+    body.at = behind
+    return True
 
 
 def _closes(body: _Body, behind: int) -> bool:
@@ -222,7 +239,10 @@ def _closes(body: _Body, behind: int) -> bool:
         return body.arrays
     if opening(text, at):
         return member(text, at) or (at > behind and _spare(text, at))
-    if sign in b":`/#":
+    if sign == b":":
+        # Nobody writes this in a sentence.
+        return text.startswith((b"{}", b"[]"), space(text, at + 1))
+    if sign in b"`/#":
         return sign == b"#" or text.startswith((b"```", b"//", b"/*"), at)
     if body.pair:
         return False
