@@ -30,12 +30,13 @@ class Pii(Scanner):
 
     def _scan(self, data: bytes) -> list[Found]:
         shapes = data.translate(_SHAPES)
+        lower = data.lower()
         found: list[Found] = []
-        numbers.find(data, shapes, found)
+        numbers.find(lower, shapes, found)
         email.find_all(data, found)
         capitals = [match.start() for match in _CAPITALS.finditer(shapes)]
         tokens.find(data, capitals, found)
-        keys.find(data, capitals, found)
+        keys.find(data, lower, capitals, found)
         if len(self._kinds) < len(KINDS):
             found = [entity for entity in found if entity[2] in self._kinds]
         return _fuse(found) if len(found) > 1 else found

@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from rune.kernels.pii.chars import LETTER
+
 REACH: Final = 40
 """Bytes before a number in which its word may stand; no digit and no line end may come in between."""
 
@@ -22,48 +24,28 @@ _BIRTH: Final = (
 _SSN: Final = ("ssn", "social security", "social sec", "soc sec")
 
 
-def _plain() -> bytes:
-    """Letters in lower case, a line end for what cuts a word off from a number, `~` beyond ASCII, else a space."""
-    table = bytearray(b" " * 128 + b"~" * 128)
-    table[0x30:0x3A] = b"\n" * 10
-    table[0x0A] = 0x0A
-    for letter in b"abcdefghijklmnopqrstuvwxyz":
-        table[letter] = table[letter - 32] = letter
-    return bytes(table)
-
-
-_PLAIN: Final = _plain()
-
-
 class Words:
     """Some words, each meant at the start of a word, its ASCII letters in any case."""
 
     def __init__(self, words: Sequence[str]) -> None:
-        latin = [re.escape(word.encode()) for word in words if word[0].isascii()]
-        others = [re.escape(word.encode()) for word in words if not word[0].isascii()]
-        either = b"(?<![A-Za-z])(?:" + b"|".join(latin) + b")"
-        self._pattern = re.compile(b"|".join([either, *others]), re.IGNORECASE)
+        # Without anything before the words the search skips to the bytes that they begin with.
+        self._words = re.compile(b"|".join(re.escape(word.encode().lower()) for word in words)).search
 
-    def before(self, text: bytes, shapes: bytes, place: int) -> bool:
-        """Whether one of the words stands before the place."""
-        if not may_be_named(text, place):
-            return False
-        low = max(place - REACH, 0)
-        low = max(low, shapes.rfind(b"0", low, place) + 1, text.rfind(b"\n", low, place) + 1)
-        return self._pattern.search(text, low, place) is not None
+    def before(self, lower: bytes, shapes: bytes, place: int) -> bool:
+        """Whether one of the words stands before the place of a text, which is given in lower case."""
+        low = place - REACH if place > REACH else 0
+        low = max(low, shapes.rfind(b"0", low, place) + 1, lower.rfind(b"\n", low, place) + 1)
+        match = self._words(lower, low, place)
+        while match is not None:
+            first = match.start()
+            # Only Latin words have a beginning that can be told.
+            if first == 0 or lower[first] >= 0x80 or lower[first - 1] not in LETTER:
+                return True
+            match = self._words(lower, first + 1, place)
+        return False
 
 
 PHONE: Final = Words(_PHONE)
 BIRTH: Final = Words(_BIRTH)
 SSN: Final = Words(_SSN)
-
-_HEADS: Final = frozenset(
-    word.encode().translate(_PLAIN).split()[0][:3] for word in (*_PHONE, *_BIRTH, *_SSN) if word[0].isascii()
-)
-
-
-def may_be_named(text: bytes, place: int) -> bool:
-    """Whether any of the words can stand before the place: nearly always none begins as one of ours does."""
-    window = text[max(place - REACH, 0) : place].translate(_PLAIN)
-    words = window[window.rfind(b"\n") + 1 :]
-    return b"~" in words or not _HEADS.isdisjoint([word[:3] for word in words.split()])
+ANY: Final = Words((*_PHONE, *_BIRTH, *_SSN))

@@ -38,7 +38,7 @@ _KEYS: Final = bytes(KEY)
 _VALUES: Final = bytes(VALUE)
 
 
-def find(text: bytes, capitals: list[int], found: list[Found]) -> None:
+def find(text: bytes, lower: bytes, capitals: list[int], found: list[Found]) -> None:
     """Add all keys of a text. `capitals` are the places where an AWS key id, `AIza` or the `J` of `eyJ` may stand."""
     places: set[int] = set()
     for at in capitals:
@@ -55,7 +55,7 @@ def find(text: bytes, capitals: list[int], found: list[Found]) -> None:
     while at >= 0:
         _note_run(text, at, places)
         at = text.find(b"_", at + 1)
-    _note_named(text, places)
+    _note_named(text, lower, places)
     for place in sorted(places):
         entity = _find(text, place)
         if entity is not None:
@@ -75,9 +75,8 @@ def _note(text: bytes, start: int, places: set[int]) -> None:
         places.add(match.end() - 1)
 
 
-def _note_named(text: bytes, places: set[int]) -> None:
+def _note_named(text: bytes, lower: bytes, places: set[int]) -> None:
     """The first digit of every value that stands behind the name of a key."""
-    lower = text.lower()
     ends = [match.end() for match in _KEY_OR_TOKEN.finditer(lower)]
     for name in (b"secret", b"bearer"):
         at = lower.find(name)

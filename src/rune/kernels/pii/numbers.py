@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from rune.kernels.pii.chars import WORD, free_left, free_right
-from rune.kernels.pii.context import BIRTH, PHONE, SSN, may_be_named
+from rune.kernels.pii.context import ANY, BIRTH, PHONE, SSN
 from rune.kernels.scanner import Found
 
 Group: TypeAlias = tuple[int, int, bytes]
@@ -67,7 +67,7 @@ _PLANS: Final[dict[bytes, tuple[Plan, ...]]] = {}
 
 
 def find(text: bytes, shapes: bytes, found: list[Found]) -> None:
-    """Add all such numbers of a text. In `shapes` every digit is 0."""
+    """Add all such numbers of a text in lower case. In `shapes` every digit is 0."""
     known = _PLANS.get
     for match in _STRETCH.finditer(shapes):
         plans = known(match[0])
@@ -77,7 +77,7 @@ def find(text: bytes, shapes: bytes, found: list[Found]) -> None:
             start, end = match.start() + plan.start, match.start() + plan.end
             if plan.plain and end < len(text) and text[end] in _LETTERS:
                 continue
-            if plan.weak and not (start and text[start - 1] == 0x2B) and not may_be_named(text, start):
+            if plan.weak and not (start and text[start - 1] == 0x2B) and not ANY.before(text, shapes, start):
                 continue
             _read(text, shapes, start, plan.starts, found)
 
@@ -144,7 +144,7 @@ def _kinds(groups: list[Group], *, nameable: bool) -> Kinds:
     if cards:
         kinds.append(("credit_card", _card, cards))
     if nameable and joint in (b"/", b".", b"-") and 4 in (lens[0], lens[2]) and max(lens[1], min(lens[0], lens[2])) < 3:
-        kinds.append(("date_of_birth", _date, groups[2][1] - first))
+        kinds.append(("date_of_birth", _date, [(start - first, end - first) for start, end, _ in groups[:3]]))
     if len(lens) >= 4 and groups[0][2] == groups[1][2] == groups[2][2] == b"." and max(lens[:4]) <= 3:
         kinds.append(("ipv4", _ipv4, None))
     american = lens[:3] == [3, 3, 4] or (lens[0] in (1, 3) and lens[1:4] == [3, 3, 4])
@@ -244,13 +244,15 @@ def _luhn(digits: bytes) -> bool:
     return (sum(plain) + sum(doubled) - 48 * len(digits)) % 10 == 0
 
 
-def _date(text: bytes, shapes: bytes, place: int, length: int) -> tuple[int, int] | None:
-    end = place + length
-    one, other, year = re.split(b"[/.-]", text[place:end])
+def _date(text: bytes, shapes: bytes, place: int, groups: list[tuple[int, int]]) -> tuple[int, int] | None:
+    one, other, year = [text[place + start : place + end] for start, end in groups]
     if len(year) != 4:
         one, other, year = year, other, one
-    low, high = sorted((int(one), int(other)))
-    if year[:2] not in (b"19", b"20") or low < 1 or low > 12 or high > 31:
+    low, high = int(one), int(other)
+    if low > high:
+        low, high = high, low
+    end = place + groups[2][1]
+    if low < 1 or low > 12 or high > 31 or year[:2] not in (b"19", b"20"):
         return None
     if not (free_left(text, place) and free_right(text, end) and BIRTH.before(text, shapes, place)):
         return None
