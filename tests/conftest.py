@@ -12,6 +12,7 @@ import pytest
 from hypothesis import settings
 from keyring.backends import fail
 
+from tests.redisserver import RedisServer
 from tests.sizes import LONG
 
 # What else the machine does is nothing that an example could show; the quick size has the same examples each time.
@@ -49,3 +50,10 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     report = yield
     report.sections = [(name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections]
     return report
+
+
+@pytest.fixture(scope="session")
+def redis() -> Iterator[RedisServer]:
+    """One for all tests that want one; each empties it first."""
+    with RedisServer.running() as server:
+        yield server

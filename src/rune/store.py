@@ -47,6 +47,11 @@ class Store(Protocol):
         """The members of a list, oldest first."""
         ...
 
+    async def reserve(self, key: str, *, interval: float, tolerance: float, patience: float) -> float | None:
+        """Seconds to wait for the next place of a rate, which is taken; None where that would be more than `patience`.
+        One step, on the clock of the store: `interval` between two places, early by at most `tolerance`."""
+        ...
+
     async def publish(self, channel: str, message: bytes) -> None:
         """Tell every subscriber, in this process and in others that share the store."""
         ...
@@ -64,6 +69,9 @@ class Channels:
 
     def __bool__(self) -> bool:
         return bool(self._queues)
+
+    def __contains__(self, channel: str) -> bool:
+        return channel in self._queues
 
     def send(self, channel: str, message: bytes) -> None:
         """Hand a message to the subscribers here; a subscriber that does not read loses its oldest ones."""
@@ -142,6 +150,15 @@ class MemoryStore:
         members, until = self._lists.get(key, ([], None))
         return [] if until is not None and until <= time.monotonic() else list(members)
 
+    async def reserve(self, key: str, *, interval: float, tolerance: float, patience: float) -> float | None:
+        self._sweep()
+        kept, now = await self.get(key), time.monotonic()
+        wait, due = placed(None if kept is None else float(kept), now, interval, tolerance)
+        if wait > patience:
+            return None
+        self._values[key] = repr(due).encode(), due
+        return max(wait, 0.0)
+
     async def publish(self, channel: str, message: bytes) -> None:
         self._channels.send(channel, message)
 
@@ -157,6 +174,13 @@ class MemoryStore:
         for kept in (self._values, self._lists):
             for key in [key for key, (_, until) in kept.items() if until is not None and until <= now]:
                 kept.pop(key)
+
+
+def placed(due: float | None, now: float, interval: float, tolerance: float) -> tuple[float, float]:
+    """The generic cell rate algorithm: how long the next place is off, and when the one after it is due. What lies in
+    the past is as good as nothing."""
+    start = now if due is None else max(due, now)
+    return start - now - tolerance, start + interval
 
 
 def _until(ttl: float | None) -> float | None:

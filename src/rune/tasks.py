@@ -24,6 +24,7 @@ from rune.protocol.modern import missing_capability
 from rune.request import Caller, Emit, Note, Request, Result
 from rune.source import Filter, Source
 from rune.store import Store
+from rune.taskrecord import Record
 
 log = logging.getLogger("rune.tasks")
 
@@ -36,45 +37,6 @@ PER_CALLER: Final = 1000
 TERMINAL: Final = frozenset({"completed", "failed", "cancelled"})
 
 Body = Callable[["Running"], Awaitable[Result]]
-
-
-class Record(msgspec.Struct):
-    """A task as it is stored. Times of the wire are ISO 8601, `alive` is a Unix time."""
-
-    id: str
-    subject: str
-    source: str
-    tool: str
-    created: str
-    updated: str
-    ttl: int | None
-    poll: int
-    alive: float
-    status: str = "working"
-    message: str | None = None
-    questions: dict[str, Any] = {}
-    result: bytes = b""
-    error: dict[str, Any] | None = None
-
-    def wire(self, *, whole: bool) -> dict[str, Any]:
-        """The flat Task of the extension; `whole` adds what goes with the status."""
-        value: dict[str, Any] = {
-            "taskId": self.id,
-            "status": self.status,
-            "createdAt": self.created,
-            "lastUpdatedAt": self.updated,
-            "ttlMs": self.ttl,
-            "pollIntervalMs": self.poll,
-        }
-        if self.message is not None:
-            value["statusMessage"] = self.message
-        if whole and self.status == "input_required":
-            value["inputRequests"] = self.questions
-        elif whole and self.status == "completed":
-            value["result"] = msgspec.Raw(self.result)
-        elif whole and self.status == "failed":
-            value["error"] = self.error
-        return value
 
 
 _encode = msgspec.json.Encoder().encode
@@ -201,8 +163,12 @@ class Tasks:
         running = Running(self, record)
         running.source = None if request.target is None else request.target.source
         self._running[record.id] = running
-        await self.save(running)
-        await self.remember(request.caller, record.id)
+        try:
+            await self.save(running)
+            await self.remember(request.caller, record.id)
+        except BaseException:
+            del self._running[record.id]
+            raise
         running.job = asyncio.create_task(self._run(running, body))
         # From the first moment on another process may want something of it.
         await running.ready.wait()
@@ -341,14 +307,27 @@ class Tasks:
             running.ready.set()
             record.questions = {}
             with suppress(asyncio.CancelledError):
-                await asyncio.shield(asyncio.wait_for(self.save(running), 5))
+                await asyncio.shield(self._saved(running))
+
+    async def _saved(self, running: Running) -> bool:
+        """Write a record. One that is done and cannot be written stays here, until a later attempt."""
+        record = running.record
+        try:
+            await asyncio.wait_for(self.save(running), 5)
+        except (RuneError, TimeoutError) as error:
+            log.warning("%s: task %s is not written: %s", record.source, record.id, error or "it took too long")
+            return False
+        if record.status in TERMINAL:
             self._running.pop(record.id, None)
+        return True
 
     async def _keep_alive(self) -> None:
         while True:
             await asyncio.sleep(LEASE / 3)
             for running in tuple(self._running.values()):
-                await self.save(running)
+                if not await self._saved(running):
+                    # The store is away for the others, too.
+                    break
 
 
 def check_declared(request: Request) -> None:

@@ -15,7 +15,7 @@ LAYERS = (
     "gateway",
     "chain plugged facade pyfile",
     "early notes pipeline steps router profile signin view addresses listens server sources plugins",
-    "source plugin payloads records turn client tasks taskids parking",
+    "source plugin payloads records turn client tasks taskids taskrecord parking",
     "auth request wires stores asking",
     "net seal telemetry protocol store config sandbox",
     "errors aio native kernels",

@@ -18,7 +18,7 @@ SOURCE_NAME: Final = re.compile(r"[a-z0-9-]{1,24}")
 
 Prefix: TypeAlias = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{0,32}$")]
 Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
-StoreUrl: TypeAlias = Annotated[str, Meta(pattern="^(memory|sqlite:.+)$")]
+StoreUrl: TypeAlias = Annotated[str, Meta(pattern="^(memory|sqlite:.+|rediss?://.+|unix://.+)$")]
 Revision: TypeAlias = Annotated[str, Meta(pattern=f"^({'|'.join(REVISIONS)})$")]
 
 
@@ -42,10 +42,20 @@ class ServerTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     validate: Annotated[bool, Meta(description="check arguments for servers that do not say otherwise themselves")] = (
         False
     )
-    store: Annotated[StoreUrl, Meta(description='where tasks live: "memory" or "sqlite:PATH"')] = "memory"
+    store: Annotated[
+        StoreUrl,
+        Meta(
+            description='where tasks and shared limits live: "memory", "sqlite:PATH", or a Redis: "redis://HOST" '
+            '("rediss://" with TLS, "unix:///PATH" for a socket)'
+        ),
+    ] = "memory"
     audit: Annotated[
         str | None, Meta(description='file for what plugins do, a line of JSON each, or "stderr"; nowhere if not given')
     ] = None
+
+    def __repr__(self) -> str:
+        # The URL of a store may have a password in it.
+        return f"ServerTable({self.host}:{self.port}, …)"
 
 
 Grant: TypeAlias = Literal["authorization_code", "client_credentials", "jwt_bearer", "token_exchange"]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-import time
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from rune.errors import ConfigError, TimedOut
 from rune.kernels.rate import SLACK
@@ -30,30 +29,17 @@ BY: Final = ("caller", "tool", "tenant", "server")
 KEYS: Final = (
     "requests_per_second", "burst_size", "by", "wait", "shared", "implementation", "by_user", "by_tenant", "by_tool",
 )  # fmt: skip
-TRIES: Final = 100
-"""Attempts to write a place into a store that others write to as well."""
 _RATE: Final = re.compile(r"([0-9]+)/([a-z]+)")
 
 
-class RateLimiter:
-    """So many requests per second for each key, and `burst_size` at once after a pause.
-
-    `implementation` is "rust" or "python" and may be chosen; "auto" takes Rust where it is installed.
-    """
+class Limiter(Protocol):
+    """What both kinds of limiters can do."""
 
     implementation: Implementation
-    allow_request: Callable[[str], bool]
-    """`allow_request(key)`: whether a request may go on now; then it counts."""
-
-    def __init__(
-        self, requests_per_second: float = 100, burst_size: int = 10, *, implementation: Wanted = "auto"
-    ) -> None:
-        self._rate, self.implementation = make_rate(implementation, requests_per_second, burst_size)
-        self.allow_request = self._rate.allow
 
     async def reserve(self, key: str, patience: float) -> float | None:
         """Seconds to wait for the next place, which is taken; None where that would be more than `patience`."""
-        return self._rate.reserve(key, patience)
+        ...
 
     async def wait_for_slot(self, key: str = "", timeout: float = 60.0) -> None:
         """Take the next place and wait until it is there; in the order in which they were asked for.
@@ -68,37 +54,50 @@ class RateLimiter:
             await asyncio.sleep(wait)
 
 
-class SharedRateLimiter(RateLimiter):
-    """The same for all who share a store, on the clock on the wall: theirs must agree."""
+class RateLimiter(Limiter):
+    """So many requests per second for each key, and `burst_size` at once after a pause.
+
+    `implementation` is "rust" or "python" and may be chosen; "auto" takes Rust where it is installed.
+    """
+
+    allow_request: Callable[[str], bool]
+    """`allow_request(key)`: whether a request may go on now; then it counts."""
+
+    def __init__(
+        self, requests_per_second: float = 100, burst_size: int = 10, *, implementation: Wanted = "auto"
+    ) -> None:
+        self._rate, self.implementation = make_rate(implementation, requests_per_second, burst_size)
+        self.allow_request = self._rate.allow
+
+    async def reserve(self, key: str, patience: float) -> float | None:
+        return self._rate.reserve(key, patience)
+
+
+class SharedRateLimiter(Limiter):
+    """The same for all who share a store, by its clock."""
+
+    implementation: Implementation = "python"
 
     def __init__(self, requests_per_second: float, burst_size: int, store: Store, name: str) -> None:
-        self.implementation = "python"
         self._interval = 1 / requests_per_second
         self._tolerance = (burst_size - 1 + SLACK) * self._interval
         self._store = store
         self._name = name
 
+    async def allow_request(self, key: str) -> bool:
+        """Whether a request may go on now; then it counts."""
+        return await self.reserve(key, 0.0) is not None
+
     async def reserve(self, key: str, patience: float) -> float | None:
-        place = f"rate:{self._name}:{key}"
-        for _ in range(TRIES):
-            kept = await self._store.get(place)
-            now = time.time()
-            due = now if kept is None else max(float(kept), now)
-            wait = due - now - self._tolerance
-            if wait > patience:
-                return None
-            due += self._interval
-            # What lies in the past is as good as nothing.
-            ttl = due - now + 1
-            if await self._store.set(place, repr(due).encode(), ttl=ttl, if_absent=kept is None, if_equals=kept):
-                return max(wait, 0.0)
-        raise TimedOut("the store did not take a place", hint="too many write to the same key")
+        return await self._store.reserve(
+            f"rate:{self._name}:{key}", interval=self._interval, tolerance=self._tolerance, patience=patience
+        )
 
 
 class Limit(NamedTuple):
     """One of the limits of a plugin: of what a request has, `by` says who shares it, `tools` for which it holds."""
 
-    limiter: RateLimiter
+    limiter: Limiter
     by: tuple[str, ...]
     tools: str
     said: str
@@ -157,9 +156,12 @@ class RateLimiterPlugin(Plugin):
     def passing(self, hook: str) -> Passing | None:
         """Who is limited in one way is asked without a detour. Who may not go on has taken no place: the hook finds
         that out again, and says so."""
-        if self._wait or self._shared or len(self._limits) > 1 or self._limits[0][1:3] != (("caller",), "*"):
+        if self._wait or len(self._limits) > 1 or self._limits[0][1:3] != (("caller",), "*"):
             return None
-        allow = self._limits[0].limiter.allow_request
+        limiter = self._limits[0].limiter
+        if not isinstance(limiter, RateLimiter):
+            return None
+        allow = limiter.allow_request
         return lambda raw, caller: allow(caller.subject)
 
     async def tool_pre_invoke(self, payload: ToolPreInvokePayload, context: PluginContext) -> PluginResult[Any]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
 from rune.errors import ConfigError
-from rune.store import Channels
+from rune.store import Channels, placed
 
 T = TypeVar("T")
 
@@ -72,14 +72,29 @@ class SqliteStore:
     async def _do(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
+    def _alone(self, work: Callable[[], T]) -> T:
+        """Do something that nobody else may come between."""
+        self._sweep(time.time())
+        self._db.execute("begin immediate")
+        try:
+            done = work()
+        except BaseException:
+            self._db.execute("rollback")
+            raise
+        self._db.execute("commit")
+        return done
+
+    def _row(self, key: str, now: float) -> Any:
+        return self._db.execute(
+            "select value from entries where key = ? and (until is null or until > ?)", (key, now)
+        ).fetchone()
+
     async def _query(self, sql: str, *values: Any) -> list[Any]:
         return await self._do(lambda: self._db.execute(sql, values).fetchall())
 
     async def get(self, key: str) -> bytes | None:
-        rows = await self._query(
-            "select value from entries where key = ? and (until is null or until > ?)", key, time.time()
-        )
-        return rows[0][0] if rows else None
+        row = await self._do(lambda: self._row(key, time.time()))
+        return None if row is None else row[0]
 
     async def set(
         self,
@@ -94,22 +109,13 @@ class SqliteStore:
 
         def work() -> bool:
             now = time.time()
-            self._sweep(now)
-            self._db.execute("begin immediate")
-            try:
-                row = self._db.execute(
-                    "select value from entries where key = ? and (until is null or until > ?)", (key, now)
-                ).fetchone()
-                free = not (if_absent and row) and (if_equals is None or (row is not None and row[0] == if_equals))
-                if free:
-                    self._db.execute("replace into entries values (?, ?, ?)", (key, value, until))
-            except BaseException:
-                self._db.execute("rollback")
-                raise
-            self._db.execute("commit")
+            row = self._row(key, now)
+            free = not (if_absent and row) and (if_equals is None or (row is not None and row[0] == if_equals))
+            if free:
+                self._db.execute("replace into entries values (?, ?, ?)", (key, value, until))
             return free
 
-        return await self._do(work)
+        return await self._do(lambda: self._alone(work))
 
     async def delete(self, key: str) -> bool:
         def work() -> bool:
@@ -137,6 +143,18 @@ class SqliteStore:
             "select value from members where key = ? and (until is null or until > ?) order by id", key, time.time()
         )
         return [row[0] for row in rows]
+
+    async def reserve(self, key: str, *, interval: float, tolerance: float, patience: float) -> float | None:
+        def work() -> float | None:
+            now = time.time()
+            row = self._row(key, now)
+            wait, due = placed(None if row is None else float(row[0]), now, interval, tolerance)
+            if wait > patience:
+                return None
+            self._db.execute("replace into entries values (?, ?, ?)", (key, repr(due).encode(), due))
+            return max(wait, 0.0)
+
+        return await self._do(lambda: self._alone(work))
 
     async def publish(self, channel: str, message: bytes) -> None:
         self._channels.send(channel, message)
