@@ -7,7 +7,6 @@ import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -22,8 +21,7 @@ from rune.errors import ConfigError
 from rune.gateway import Gateway, Identity
 from rune.parking import Parking
 from rune.profile import Profile
-from rune.pyfile import server
-from rune.request import Request
+from rune.pyfile import distinct, server
 from rune.seal import Seal
 from rune.signin import SignIns
 from rune.source import Source
@@ -32,7 +30,7 @@ from rune.sources.upstream.gate import Terms
 from rune.store import MemoryStore, Store
 from rune.taskids import TaskIds
 from rune.tasks import Tasks
-from rune.view import Mount, exposed
+from rune.view import Mount
 
 if TYPE_CHECKING:
     from rune.chain import Plugs
@@ -98,7 +96,7 @@ class House:
         self._keys = {source: key for source, key in self._keys.items() if source in now}
         self._names = {source: name for source, name in self._names.items() if source in now}
         mounts = [Mount(self._source(source), source.prefix, source.tools) for source in config.sources]
-        await _distinct(mounts, config.sources)
+        await distinct(mounts, config.sources)
         identity = _identity(config.server, [self._names.get(mount.source) for mount in mounts])
 
         plugs = await self._plugs(config)
@@ -242,16 +240,23 @@ def _store(text: str) -> Store:
     if text == "memory":
         return MemoryStore()
     kind, _, path = text.partition(":")
-    if kind == "sqlite":
-        store: Store = late("sqlite")(path)
-        return store
+    store: Store = late("sqlite")(path) if kind == "sqlite" else _extra("redis", "redis", "store: Redis")(text)
+    return store
+
+
+def _extra(key: str, package: str, who: str) -> Any:
+    """An entry of the table that needs a package which not everybody has; the extra for it has the name of the entry.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
     try:
-        found: type[Store] = late("redis")
+        return late(key)
     except ModuleNotFoundError as error:
-        if error.name != "redis":
+        if error.name != package:
             raise
-        raise ConfigError("store: Redis needs the package redis", hint="pip install 'rune-mcp[redis]'") from None
-    return found(text)  # type: ignore[call-arg]
+        hint = f"pip install 'rune-mcp[{key}]'"
+        raise ConfigError(f"{who} needs the package {package}", hint=hint) from None
 
 
 def _key(config: SourceConfig) -> object:
@@ -316,14 +321,7 @@ def policy_of(source: SourceConfig) -> PolicyTable:
 
 
 def _component(source: SourceConfig) -> Source:
-    try:
-        kind = late("wasm")
-    except ModuleNotFoundError as error:
-        if error.name != "wasmtime":
-            raise
-        raise ConfigError(
-            f"{source.origin}: WebAssembly needs the package wasmtime", hint="pip install 'rune-mcp[wasm]'"
-        ) from None
+    kind = _extra("wasm", "wasmtime", f"{source.origin}: WebAssembly")
     found: Source = kind(source.name, source.file, policy_of(source), components(), stock_of(source))
     return found
 
@@ -383,25 +381,6 @@ def login_command(source: SourceConfig) -> str:
     file = Path(source.origin.rpartition(":")[0])
     usual = file.parent in (Path(), Path.cwd()) and file.name in DEFAULTS
     return f"rune auth login {source.name}" + ("" if usual else f" --config {file}")
-
-
-async def _distinct(mounts: Sequence[Mount], sources: Sequence[SourceConfig]) -> None:
-    """Tools of Python files are known before anything runs: two of one name are an error, not a surprise."""
-    owners: dict[str, str] = {}
-    for mount, source in zip(mounts, sources, strict=True):
-        if source.kind != "python":
-            continue
-        catalog = await mount.source.catalog(Request("catalog"))
-        for item in catalog.tools:
-            if mount.tools and not any(fnmatchcase(item.name, pattern) for pattern in mount.tools):
-                continue
-            name = exposed(mount.prefix, item.name)
-            owner = owners.setdefault(name, source.name)
-            if owner != source.name:
-                raise ConfigError(
-                    f"{source.origin}: {source.name} and {owner} both offer a tool {name}",
-                    hint=f'give {source.name} another prefix, for example prefix = "{source.name}_"',
-                )
 
 
 def load_server(path: Path, origin: str) -> Server:

@@ -6,12 +6,17 @@ import hashlib
 import importlib.util
 import sys
 import traceback
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
+from rune.config.model import SourceConfig
 from rune.errors import ConfigError, RuneError
+from rune.request import Request
+from rune.view import Mount, exposed
 
 
 def server(path: Path, origin: str, kind: type) -> Any:
@@ -77,3 +82,26 @@ def _where(path: Path, error: BaseException) -> str:
         return f"{path.name}:{error.lineno}"
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
     return f"{path.name}:{lines[-1]}" if lines else path.name
+
+
+async def distinct(mounts: Sequence[Mount], sources: Sequence[SourceConfig]) -> None:
+    """Tools of Python files are known before anything runs: two of one name are an error, not a surprise.
+
+    Raises:
+        ConfigError: naming both of them.
+    """
+    owners: dict[str, str] = {}
+    for mount, source in zip(mounts, sources, strict=True):
+        if source.kind != "python":
+            continue
+        catalog = await mount.source.catalog(Request("catalog"))
+        for item in catalog.tools:
+            if mount.tools and not any(fnmatchcase(item.name, pattern) for pattern in mount.tools):
+                continue
+            name = exposed(mount.prefix, item.name)
+            owner = owners.setdefault(name, source.name)
+            if owner != source.name:
+                raise ConfigError(
+                    f"{source.origin}: {source.name} and {owner} both offer a tool {name}",
+                    hint=f'give {source.name} another prefix, for example prefix = "{source.name}_"',
+                )

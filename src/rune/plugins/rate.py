@@ -156,7 +156,7 @@ class RateLimiterPlugin(Plugin):
     def passing(self, hook: str) -> Passing | None:
         """Who is limited in one way is asked without a detour. Who may not go on has taken no place: the hook finds
         that out again, and says so."""
-        if self._wait or len(self._limits) > 1 or self._limits[0][1:3] != (("caller",), "*"):
+        if self._wait or self._shared or len(self._limits) > 1 or self._limits[0][1:3] != (("caller",), "*"):
             return None
         limiter = self._limits[0].limiter
         if not isinstance(limiter, RateLimiter):
