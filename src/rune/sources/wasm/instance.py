@@ -93,12 +93,13 @@ class Watch:
 
     def __init__(self, limits: LimitsTable) -> None:
         self._limits = limits
+        self.stopped = False
         self.said = bytearray()
         self.begin()
 
     def begin(self) -> None:
         """A call begins, in this thread."""
-        self.stopped, self.reason = False, ""
+        self.reason = ""
         self.until = time.monotonic() + self._limits.wall
         self._cpu = time.thread_time()
 
@@ -248,6 +249,9 @@ class Guest:
     def stop(self) -> None:
         """End what runs, from any thread, as soon as that is possible."""
 
+    def fresh(self) -> None:
+        """Whoever had it before may have wanted it stopped: that is over."""
+
     def new_error(self, code: str, message: str, data: bytes | None) -> int:
         """Keep an error for the guest; its number."""
         number = next(self._reps)
@@ -288,6 +292,9 @@ class Instance(Guest):
     def stop(self) -> None:
         """At the next tick."""
         self.watch.stopped = True
+
+    def fresh(self) -> None:
+        self.watch.stopped = False
 
     def _why(self, error: WasmtimeError) -> str:
         if self.watch.reason:

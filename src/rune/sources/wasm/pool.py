@@ -34,19 +34,34 @@ CALLERS: Final = 64
 
 
 class Ticket:
-    """One call: where it runs, so that it can be stopped."""
+    """One call: where it runs, so that it can be stopped, and nobody else who has the instance after it."""
 
-    __slots__ = ("instance", "stopped")
+    __slots__ = ("_lock", "instance", "stopped")
 
     def __init__(self) -> None:
         self.instance: Guest | None = None
         self.stopped = False
+        self._lock = threading.Lock()
+
+    def take(self, instance: Guest) -> bool:
+        """The call runs here, unless it is over."""
+        with self._lock:
+            if not self.stopped:
+                instance.fresh()
+                self.instance = instance
+            return not self.stopped
+
+    def leave(self) -> None:
+        """It does no more."""
+        with self._lock:
+            self.instance = None
 
     def stop(self) -> None:
         """The call is over, whatever it is doing."""
-        self.stopped = True
-        if self.instance is not None:
-            self.instance.stop()
+        with self._lock:
+            self.stopped = True
+            if self.instance is not None:
+                self.instance.stop()
 
 
 class _Own:
@@ -134,20 +149,22 @@ class Pool:
             instance = idle.pop()
         except IndexError:
             instance = self._made()
-        ticket.instance, instance.exchange = instance, exchange
-        if ticket.stopped:
+        instance.exchange = exchange
+        if not ticket.take(instance):
             instance.close()
             raise Dead("stopped: the call is over")
         try:
             value = instance.do(work)
         except (RuneError, ValueError):
+            ticket.leave()
             self._back(instance, idle, generation)
             raise
         except Dead:
             self.discarded += 1
-            ticket.instance = None
+            ticket.leave()
             instance.close()
             raise
+        ticket.leave()
         self._back(instance, idle, generation)
         return value
 
