@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -20,7 +21,8 @@ from rune.errors import ConfigError, RuneError, Unavailable
 from rune.sources.wasm import fetch
 from rune.sources.wasm.component import WasmSource
 from rune.sources.wasm.stock import Stock, latest
-from tests import registry
+from tests import peers, registry
+from tests.sizes import LONG
 from tests.sources.wasm.wat import tools
 
 DEADLINE = 60
@@ -168,6 +170,28 @@ async def test_from_a_registry_and_then_without_it(guest: bytes, tmp_path: Path)
     for folder in ("cache", "third"):
         found = config if folder == "cache" else listed
         assert await names(found, tmp_path / folder) == ["echo"]
+
+
+PUSH = """
+import sys
+from oras.client import OrasClient
+client = OrasClient(hostname=sys.argv[1], insecure=True)
+files = [f"{sys.argv[2]}:application/wasm"]
+client.push(target=f"{sys.argv[1]}/team/pushed:1", files=files, disable_path_validation=True)
+"""
+
+
+@pytest.mark.skipif(not LONG, reason="a client of another maker is installed: RUNE_LONG=1")
+async def test_what_another_client_has_pushed(guest: bytes, tmp_path: Path) -> None:
+    (tmp_path / "x.wasm").write_bytes(guest)
+    python = peers.program(peers.python_venv("oras", "oras==0.2.43"), "python")
+    with registry.registry(tmp_path) as host:
+        pushed = [python, "-c", PUSH, host, str(tmp_path / "x.wasm")]
+        done = subprocess.run(pushed, capture_output=True, text=True, timeout=DEADLINE, check=False)
+        assert done.returncode == 0, done.stderr
+        place = f"oci://{host}/team/pushed:1"
+        digest = await latest(source(place, "", tmp_path), tmp_path)
+        assert await names(source(f"{place}@{digest}", digest, tmp_path), tmp_path / "cache") == ["echo"]
 
 
 async def test_a_token_is_asked_for_where_the_registry_says(guest: bytes, tmp_path: Path) -> None:

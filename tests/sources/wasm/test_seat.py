@@ -17,6 +17,7 @@ from rune.errors import ConfigError, ProtocolError, TimedOut
 from rune.request import Caller, Request
 from rune.sources.wasm.component import WasmSource
 from tests import guests, peers
+from tests.sources.wasm.wat import tools
 
 DEADLINE = 60
 
@@ -80,6 +81,13 @@ async def test_it_needs_the_mode(stay: Path) -> None:
     policy = PolicyTable(isolation="shared")
     async with asyncio.timeout(DEADLINE), WasmSource("stay", stay, policy, peers.cache() / "compiled") as found:
         with pytest.raises(ConfigError):
+            await found.catalog(Request("catalog"))
+
+
+async def test_it_is_for_those_that_could_stay(tmp_path: Path) -> None:
+    policy = PolicyTable(serve_mode="reentrant")
+    async with asyncio.timeout(DEADLINE), WasmSource("hand", tools(tmp_path), policy, tmp_path) as found:
+        with pytest.raises(ConfigError, match="is for components that export wasi:mcp/handlers"):
             await found.catalog(Request("catalog"))
 
 

@@ -130,7 +130,7 @@ class Borrowed:
         self._stores = stores
         self._exports = Exports(component, linker.engine)
         self._only: Guest | None = None
-        self.dialect: Dialect = dialect_of(host.name, self._exports)
+        self.dialect: Dialect = dialect_of(host.name, self._exports, host.policy.serve_mode)
         self.offer = self.read()
 
     def read(self) -> Offer:

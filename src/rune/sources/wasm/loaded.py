@@ -6,7 +6,7 @@ from pathlib import Path
 
 from wasmtime.component import Component, Linker
 
-from rune.config.policy import PolicyTable
+from rune.config.policy import PolicyTable, ServeMode
 from rune.errors import ConfigError
 from rune.sources.wasm.dialect import Dialect, Offer
 from rune.sources.wasm.egress import Egress
@@ -36,7 +36,7 @@ class Loaded:
         self.component: Component
         self.component, self.digest = load(path, cache, compilers, known)
         self.exports = Exports(self.component)
-        self.dialect: Dialect = dialect_of(name, self.exports)
+        self.dialect: Dialect = dialect_of(name, self.exports, policy.serve_mode)
         self.linker = Linker(Machine.get().engine)
         self.linker.allow_shadowing = True
         self.linker.add_wasip2()
@@ -73,10 +73,18 @@ class Loaded:
         return instance
 
 
-def dialect_of(name: str, exports: Exports) -> Dialect:
-    """The kind of a component: what it exports says it."""
+def dialect_of(name: str, exports: Exports, mode: ServeMode) -> Dialect:
+    """The kind of a component: what it exports says it.
+
+    Raises:
+        ConfigError: nothing of it could stay in `serve()`.
+    """
     if WasiDialect.fits(exports):
         return WasiDialect(name, exports)
+    if mode == "reentrant":
+        raise ConfigError(
+            f'{name}: serve_mode = "reentrant" is for components that export wasi:mcp/handlers', hint="take it out"
+        )
     return GuestDialect(name, exports) if GuestDialect.fits(exports) else PlainDialect(name, exports)
 
 
