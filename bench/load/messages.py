@@ -13,6 +13,8 @@ ERAS: Final = ("modern", "legacy", "stateless")
 """`legacy` opens a session, `stateless` is the same wire without the handshake."""
 METHODS: Final = {"call": "tools/call", "page": "tools/call", "list": "tools/list", "ping": "ping"}
 TOOLS: Final = {"call": "echo", "page": "page"}
+WORDS: Final = " the quick brown fox jumps over the lazy dog, and so on:"
+"""What fills a text that has to be longer than its number: as people write, not one word without an end."""
 PAGE: Final = 1 << 20
 """Characters that a `page` answers with: the text that was sent, and as much behind it as is missing."""
 
@@ -49,7 +51,8 @@ class Messages:
 
     def text(self, number: int) -> str:
         """What the tool has to echo."""
-        return f"msg-{number:012d}".ljust(self.size, "x")
+        number_of = f"msg-{number:012d}"
+        return (number_of + WORDS * (self.size // len(WORDS) + 1))[: max(self.size, len(number_of))]
 
     def request(self, number: int) -> bytes:
         members = []

@@ -55,6 +55,7 @@ class Chain:
         self._resolve = resolve
         self._turns: OrderedDict[str, Turn] = OrderedDict()
         self._early = Early(pipeline, _POST)
+        self._judging = self._early.call
         self._calls = pipeline.has("tool_pre_invoke")
         self._asks = pipeline.has("elicitation_pre") or pipeline.has("sampling_pre")
         self._posts = frozenset(method for method, hook in _POST.items() if pipeline.has(hook))
@@ -62,9 +63,10 @@ class Chain:
     def over(self, below: Handler) -> Handler:
         """A Handler that takes each request its way."""
         ways = {method: self.around(method, below) for method in _POST}
+        way = ways.get
 
         def handle(request: Request) -> Coroutine[Any, Any, Result]:
-            return ways.get(request.method, below)(request)
+            return way(request.method, below)(request)
 
         return handle
 
@@ -100,15 +102,15 @@ class Chain:
 
     # --- the ways ---
 
-    def _tool(self, below: Handler, request: Request) -> Coroutine[Any, Any, Result]:
-        target = request.target
-        # The name under which clients see it, however this one has called it.
-        name = target.shown if target is not None and target.shown else request.text("name")
-        # As `of` does it, but a frame for every call would cost more.
-        turn = Turn(request.method, request.caller, request.id, target, request.headers, "tools", name)
-        return self._retried(below, request, turn) if request.answers else self._called(below, request, turn)
-
-    def _called(self, below: Handler, request: Request, turn: Turn) -> Coroutine[Any, Any, Result]:
+    def _tool(self, below: Handler, request: Request, turn: Turn | None = None) -> Coroutine[Any, Any, Result]:
+        if turn is None:
+            target = request.target
+            # The name under which clients see it, however this one has called it.
+            name = target.shown if target is not None and target.shown else request.text("name")
+            # As `of` does it, but a frame for every call would cost more.
+            turn = Turn(request.method, request.caller, request.id, target, request.headers, "tools", name)
+            if request.answers:
+                return self._retried(below, request, turn)
         if self._calls:
             raw = {"name": _encode(turn.name), "args": bytes(request.params.get("arguments", b"{}"))}
             rest = self._pipeline.start("tool_pre_invoke", raw, turn)
@@ -122,7 +124,7 @@ class Chain:
             request = await self._answers(request, turn)
         except Blocked as blocked:
             return _refusal(blocked)
-        return await self._called(below, request, turn)
+        return await self._tool(below, request, turn)
 
     async def _changed(self, below: Handler, request: Request, turn: Turn, raw: dict[str, bytes], rest: Rest) -> Result:
         """A call about which a plugin has something to say."""
@@ -193,7 +195,7 @@ class Chain:
         return Result.of({**result.value, "tasks": tasks})
 
     async def _listen(self, below: Handler, request: Request) -> Result:
-        return await below(request.replace(emit=Screen(request.emit, lambda: self._told)))
+        return await below(request.replace(emit=Screen(request.emit, lambda *_: self._told, request.method, Turn())))
 
     async def _told(self, note: Note) -> Note | None:
         """A note of a listen: of those only what becomes of a task carries anything."""
@@ -217,7 +219,7 @@ class Chain:
             below = self._pipeline.around(below, turn)
         if method not in self._early.free:
             # In this very request: a copy would cost more than the rest.
-            request.emit = screen = Screen(request.emit, partial(self._early.call, method, turn))
+            request.emit = screen = Screen(request.emit, self._judging, method, turn)
         try:
             result = await below(request)
             if screen is not None and screen.line is not None:

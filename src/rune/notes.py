@@ -13,6 +13,7 @@ import msgspec
 from rune.errors import RuneError
 from rune.request import Emit, Note
 from rune.server.run import begin
+from rune.turn import Turn
 
 log = logging.getLogger("rune.plugins")
 
@@ -24,15 +25,17 @@ LINE: Final = 1024
 
 class Screen(msgspec.Struct, Emit, eq=False):
     """Notes on their way through plugins. Most calls say nothing: only for the first note a `line` is made, and
-    `judging` gives who judges."""
+    `judging` gives who judges the notes of this method and turn."""
 
     target: Emit
-    judging: Callable[[], Judge]
+    judging: Callable[[str, Turn], Judge]
+    method: str
+    turn: Turn
     line: Line | None = None
 
     def __call__(self, note: Note) -> None:
         if self.line is None:
-            self.line = Line(self.target, self.judging())
+            self.line = Line(self.target, self.judging(self.method, self.turn))
         self.line.add(note)
 
     async def settled(self) -> None:

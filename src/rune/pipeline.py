@@ -12,7 +12,7 @@ import logging
 from collections.abc import Coroutine, Sequence, Set
 from functools import partial
 from itertools import groupby, takewhile
-from time import perf_counter_ns
+from time import perf_counter
 from typing import Any, Final, Self, TypeAlias
 
 from rune.errors import RuneError
@@ -40,9 +40,10 @@ class Plan:
     those before the first of the former are `alone`, and of these the first ones `quick` that tell without being
     asked."""
 
-    __slots__ = ("alone", "groups", "least", "quick", "size")
+    __slots__ = ("alone", "content", "groups", "least", "quick", "size")
 
-    def __init__(self, steps: Sequence[Step]) -> None:
+    def __init__(self, hook: str, steps: Sequence[Step]) -> None:
+        self.content = HOOKS[hook].content
         groups: list[Group] = []
         for side, members in groupby(steps, key=lambda step: step.side):
             if side is None:
@@ -70,7 +71,7 @@ class Pipeline:
         for running in self.plugins:
             for hook in [] if running.disabled else running.hooks():
                 steps[hook].append(Step(running, hook))
-        self._plans = {hook: Plan(entries) for hook, entries in steps.items()}
+        self._plans = {hook: Plan(hook, entries) for hook, entries in steps.items()}
         self._around = tuple(running for running in reversed(self.plugins) if running.wraps())
         self.wraps = bool(self._around)
         """Whether any plugin stands around the calls themselves."""
@@ -120,21 +121,17 @@ class Pipeline:
             RuneError: see `run`.
         """
         plan, caller, at, loud = self._plans[hook], turn.caller, 0, False
-        quick, least = plan.quick, plan.least
-        for value in raw.values():
-            if len(value) > least:
-                quick = ()
-        began = perf_counter_ns()
+        began = perf_counter()
         try:
-            for passing, running in quick:
+            for passing, running in plan.quick if len(raw[plan.content]) <= plan.least else ():
                 if running.disabled:
                     break
                 if not passing(raw, caller):
                     loud = True
                     break
-                now = perf_counter_ns()
+                now = perf_counter()
                 running.calls += 1
-                running.nanoseconds += now - began
+                running.seconds += now - began
                 began = now
                 at += 1
         except Exception:  # noqa: BLE001 - it is asked again below, where its error policy is

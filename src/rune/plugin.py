@@ -264,6 +264,11 @@ class Hook(NamedTuple):
     payload: type
     fields: tuple[str, ...]
 
+    @property
+    def content(self) -> str:
+        """The field that may be large."""
+        return self.fields[-1]
+
 
 HOOKS: Final[Mapping[str, Hook]] = {
     hook.name: hook

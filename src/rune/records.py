@@ -25,13 +25,13 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Record(msgspec.Struct, frozen=True):
-    """What one plugin did to one request, where it did something. `nanoseconds` are those of the clock on the wall;
+    """What one plugin did to one request, where it did something. `seconds` are those of the clock on the wall;
     `reason` is what the client is told, `more` is for the log alone."""
 
     plugin: str
     hook: str
     status: str
-    nanoseconds: int
+    seconds: float
     reason: str = ""
     more: str = ""
 
@@ -48,7 +48,7 @@ def tell(record: Record, facts: Mapping[str, str | None], shared: GlobalContext)
         "plugin": record.plugin,
         "hook": record.hook,
         "status": record.status,
-        "microseconds": record.nanoseconds // 1000,
+        "microseconds": int(record.seconds * 1e6),
         # What an exception says may be what it has seen: the log has it.
         "reason": record.reason if record.status == "blocked" else None,
         "caller": shared.user,

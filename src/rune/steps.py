@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from inspect import iscoroutinefunction
-from time import perf_counter_ns
+from time import perf_counter
 from typing import Any, Final, Self, TypeAlias
 
 import msgspec
@@ -54,7 +54,7 @@ class Step:
     """One hook of one plugin."""
 
     __slots__ = (
-        "blocks", "call", "changes", "config", "hook", "largest", "limit", "name", "passing", "payload", "plugin",
+        "blocks", "call", "changes", "config", "content", "hook", "largest", "name", "passing", "payload", "plugin",
         "side",
     )  # fmt: skip
 
@@ -64,9 +64,9 @@ class Step:
         self.config = plugin.config
         self.call: Call = getattr(plugin.plugin, hook)
         self.payload = lazy(HOOKS[hook].payload)
+        self.content = HOOKS[hook].content
         self.name = self.config.name
         self.largest = self.config.max_content_size
-        self.limit = int(self.config.deadline * 1e9)
         self.passing = plugin.plugin.passing(hook)
         mode = self.config.mode
         self.blocks, self.changes = mode.blocks, mode.changes
@@ -84,24 +84,23 @@ class Step:
         if running.picky and not running.concerns(turn):
             return None
         running.calls += 1
-        began = perf_counter_ns()
+        began = perf_counter()
         answer = rest = None
         try:
-            for value in raw.values():
-                if len(value) > self.largest:
-                    raise RuneError(f"was given more than {self.largest} bytes (max_content_size)")
+            if len(raw[self.content]) > self.largest:
+                raise RuneError(f"was given more than {self.largest} bytes (max_content_size)")
             if loud or self.passing is None or not self.passing(raw, turn.caller):
                 given = given or turn.given
                 answer, rest = begin(self.call(shown(self.payload, raw, given), turn.context(self.name)))
         except Exception as error:  # noqa: BLE001 - whatever a plugin raises is judged by its error policy
             Ask(self, raw, turn, given, began).failed(error)
             return None
-        took = perf_counter_ns() - began
+        took = perf_counter() - began
         if rest is not None or (
             answer is not None and (answer.modified_payload is not None or not answer.continue_processing)
         ):
             return Ask(self, raw, turn, given, began).told(answer, rest)
-        running.nanoseconds += took
+        running.seconds += took
         return None
 
 
@@ -115,7 +114,7 @@ class Running:
         self.picky = self.disabled or bool(config.conditions)
         """Whether `concerns` may say no."""
         self.calls = self.changed = self.blocked = self.failed = 0
-        self.nanoseconds = 0
+        self.seconds = 0.0
 
     def hooks(self) -> list[str]:
         """The hooks it has: those of its config that its class knows, or all that the class knows.
@@ -163,7 +162,7 @@ class Ask:
 
     __slots__ = ("_answer", "_began", "_given", "_raw", "_rest", "_step", "_turn")
 
-    def __init__(self, step: Step, raw: Raw, turn: Turn, given: Given | None, began: int) -> None:
+    def __init__(self, step: Step, raw: Raw, turn: Turn, given: Given | None, began: float) -> None:
         self._step = step
         self._raw = raw
         self._given = given
@@ -190,7 +189,7 @@ class Ask:
             if self._rest is not None:
                 async with asyncio.timeout(step.config.deadline):
                     answer = await self._rest
-            elif perf_counter_ns() - self._began > step.limit:
+            elif perf_counter() - self._began > step.config.deadline:
                 # It has never waited, so that no timer could end it.
                 raise TimeoutError
             new = NOTHING if answer is None else _changes(step, answer, self._raw, self._given or self._turn.given)
@@ -207,7 +206,7 @@ class Ask:
             step.plugin.changed += 1
             self._record("changed")
         else:
-            step.plugin.nanoseconds += perf_counter_ns() - self._began
+            step.plugin.seconds += perf_counter() - self._began
         return new
 
     def _refused(self, violation: PluginViolation) -> None:
@@ -239,8 +238,8 @@ class Ask:
 
     def _record(self, status: str, reason: str = "", more: str = "") -> None:
         """What it did is written down, and how long it took counts."""
-        took = perf_counter_ns() - self._began
-        self._step.plugin.nanoseconds += took
+        took = perf_counter() - self._began
+        self._step.plugin.seconds += took
         record = Record(self._step.name, self._step.hook, status, took, reason, more)
         self._turn.records.append(record)
         tell(record, self._turn.facts, self._turn.shared)
