@@ -14,7 +14,7 @@ import pytest
 
 from rune import Client
 from rune.build import around
-from rune.config.components import remote
+from rune.config.components import reference, remote
 from rune.config.model import SourceConfig
 from rune.config.policy import PolicyTable
 from rune.errors import ConfigError, RuneError, Unavailable
@@ -230,3 +230,16 @@ async def test_a_token_stays_with_the_registry(web: str, tmp_path: Path) -> None
 
 def test_what_is_remote() -> None:
     assert remote("oci://a/b") and remote("https://a/b.wasm") and not remote("a/b.wasm")
+
+
+@pytest.mark.parametrize(
+    ("registry_", "scheme"),
+    [
+        ("127.0.0.1:5000", "http"), ("localhost:5000", "http"), ("localhost", "http"), ("[::1]", "http"),
+        ("[::1]:5000", "http"), ("ghcr.io", "https"), ("10.0.0.1:5000", "https"), ("localhost.example.org", "https"),
+    ],
+)  # fmt: skip
+async def test_only_a_registry_on_this_machine_goes_without_tls(registry_: str, scheme: str) -> None:
+    said = reference(f"oci://{registry_}/team/tools:1")
+    async with fetch.Registry("x", said, private=False) as found:
+        assert found.url == f"{scheme}://{registry_}/v2/team/tools"

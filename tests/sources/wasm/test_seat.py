@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from rune import Client
@@ -75,6 +76,35 @@ async def test_a_guest_hears_of_the_first_wish_and_of_the_last() -> None:
             assert await wishes() == ["+note://a"]
         while await wishes() != ["+note://a", "-note://a"]:
             await asyncio.sleep(0.01)
+
+
+async def test_wishes_of_a_caller_reach_its_own_instance() -> None:
+    stay = guests.component(Path(__file__).parent / "seated" / "stay.js")
+    async with asyncio.timeout(DEADLINE), around(source(stay, "caller")) as gateway:
+        wanted = msgspec.Raw(b'{"resourceSubscriptions": ["note://a"]}')
+
+        def listen(subject: str) -> asyncio.Task[Any]:
+            request = Request("subscriptions/listen", {"notifications": wanted}, caller=Caller(subject))
+            return asyncio.ensure_future(gateway.handle(request))
+
+        async def wishes(subject: str) -> list[str]:
+            request = Request("tools/call", {"name": msgspec.Raw(b'"wishes"')}, caller=Caller(subject))
+            text = (await gateway.handle(request)).value["content"][0]["text"]
+            found: list[str] = json.loads(text)
+            return found
+
+        async def until(subject: str, *expected: str) -> None:
+            while await wishes(subject) != [*expected]:
+                await asyncio.sleep(0.01)
+
+        ann, bob = listen("ann"), listen("bob")
+        await until("ann", "+note://a")
+        await until("bob", "+note://a")
+        bob.cancel()
+        await until("bob", "+note://a", "-note://a")
+        assert await wishes("ann") == ["+note://a"]
+        ann.cancel()
+        await until("ann", "+note://a", "-note://a")
 
 
 async def test_it_needs_the_mode(stay: Path) -> None:

@@ -68,7 +68,7 @@ class GuestSource(ABC):
         self._offer: Offer | None = None
         self.pool: Pool | None = None
         self._rereading: asyncio.Task[None] | None = None
-        self._wanted: dict[str, int] = {}
+        self._wanted: dict[tuple[str, str], int] = {}
         self._failed = 0.0
 
     @abstractmethod
@@ -217,9 +217,11 @@ class GuestSource(ABC):
 
     async def _want(self, request: Request, loaded: Origin, uri: str, step: int) -> None:
         """The guest hears of the first who wants to know, and of the last who does no more."""
-        count = self._wanted[uri] = self._wanted.get(uri, 0) + step
+        # Each caller's instance, where they have one of their own.
+        key = uri, request.caller.subject if self.policy.isolation == "caller" else ""
+        count = self._wanted[key] = self._wanted.get(key, 0) + step
         if not count:
-            del self._wanted[uri]
+            del self._wanted[key]
         if count == (step > 0):
 
             def work(instance: Guest) -> Result:

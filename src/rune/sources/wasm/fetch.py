@@ -151,12 +151,11 @@ class Registry:
     """One repository of a registry."""
 
     def __init__(self, name: str, reference: Reference, *, private: bool) -> None:
-        host = reference.registry.rpartition(":")[0] if ":" in reference.registry else reference.registry
-        scheme = "http" if loopback(host.strip("[]")) else "https"
+        scheme = "http" if loopback(urlsplit(f"//{reference.registry}").hostname or "") else "https"
         self.name = name
         self.reference = reference
-        self._base = f"{scheme}://{reference.registry}/v2/{reference.repository}"
-        self._fetcher = Fetcher(name, self._base, private=private)
+        self.url = f"{scheme}://{reference.registry}/v2/{reference.repository}"
+        self._fetcher = Fetcher(name, self.url, private=private)
         self._token: str | None = None
 
     async def __aenter__(self) -> Self:
@@ -186,7 +185,7 @@ class Registry:
         return checked(self.name, f"the component of {self.reference}", data, layer.digest)
 
     async def _get(self, path: str, most: int, headers: dict[str, str]) -> bytes:
-        url = f"{self._base}/{path}"
+        url = f"{self.url}/{path}"
         answer = await self._fetcher.get(url, {**headers, **self._proof()}, most)
         if answer.status == 401 and (token := await self._sign_in(answer)):
             self._token = token
