@@ -21,6 +21,9 @@ SHARED: Final = ("uvicorn", "uvloop", "httptools")
 OURS: Final = "Rune"
 OURS_ASGI: Final = "Rune, plain ASGI"
 OURS_PLUGGED: Final = "Rune, three plugins"
+OURS_C: Final = "Rune, C guest"
+OURS_JS: Final = "Rune, QuickJS guest"
+OURS_PYTHON: Final = "Rune, Python guest"
 OFFICIAL: Final = "official SDK"
 PROXY: Final = "FastMCP proxy"
 LEAN: Final = "lean core"
@@ -98,3 +101,7 @@ RUNE_HOP: Final = Contender(OURS, ("{upstream}",), upstream=LEAN_PROTOCOL)
 RUNE_HOP_STDIO: Final = Contender(OURS, ("--", sys.executable, "-m", "bench.limit.stdio"))
 RELAY_HOP: Final = Contender(RELAY, ("-m", "bench.limit.relay", "{port}", "{upstream}"), upstream=LEAN_PROTOCOL)
 PROXY_HOP: Final = Contender(PROXY, ("bench/peers/proxy.py", "{port}", "{upstream}"), upstream=LEAN_PROTOCOL)
+GUESTS: Final = tuple(
+    Contender(name, (language,)) for name, language in ((OURS_C, "C"), (OURS_JS, "QuickJS"), (OURS_PYTHON, "Python"))
+)
+"""For the measure of the same name; they are not started as servers."""

@@ -8,6 +8,7 @@ from typing import Final, Protocol
 
 from bench.contenders import (
     BARE,
+    GUESTS,
     LEAN,
     LEAN_ASGI,
     LEAN_PROTOCOL,
@@ -19,7 +20,10 @@ from bench.contenders import (
     OFFICIAL_STDIO,
     OURS,
     OURS_ASGI,
+    OURS_C,
+    OURS_JS,
     OURS_PLUGGED,
+    OURS_PYTHON,
     PROXY,
     PROXY_HOP,
     RELAY,
@@ -33,7 +37,7 @@ from bench.contenders import (
     RUNE_STDIO,
     Contender,
 )
-from bench.measures import Connected, HttpLoad, Idle, Measure, Run, StdioLoad
+from bench.measures import Connected, Guests, HttpLoad, Idle, Measure, Run, StdioLoad
 
 REFERENCE_US: Final = 23.0
 """CPU of the lean core under uvicorn on the machine that the absolute targets were set for (22.7 to 23.3)."""
@@ -162,6 +166,11 @@ class Line:
     targets: tuple[Target, ...] = ()
     rounds: int | None = None
     """So many instead of what was asked for: memory hardly varies, wall time varies much."""
+
+
+def _each(limit: float, unit: str, yardstick: str = LEAN) -> tuple[AtMost, ...]:
+    """The same bound for a guest in each language."""
+    return tuple(AtMost(limit, unit, yardstick, ours=ours) for ours in (OURS_C, OURS_JS, OURS_PYTHON))
 
 
 LINES: Final[Mapping[str, Line]] = {
@@ -293,5 +302,61 @@ LINES: Final[Mapping[str, Line]] = {
         Run(),
         (Contender(OURS, ("-c", "from rune import Server")), Contender(BARE, ("-c", "pass"))),
         rounds=7,
+    ),
+    "wasm-call": Line(
+        "call-tool echo of a component, an instance that is used again, no wire",
+        "us CPU",
+        Guests("call"),
+        (*GUESTS, LEAN_ASGI),
+        _each(60, "us"),
+    ),
+    "wasm-argument": Line(
+        "call-tool of a component with an argument of 1 MB, an instance that is used again, no wire",
+        "us CPU",
+        Guests("argument"),
+        (*GUESTS, LEAN_ASGI),
+        _each(2000, "us"),
+    ),
+    "wasm-large": Line(
+        "call-tool echo of a component with 1 MB both ways, an instance that is used again, no wire",
+        "us CPU",
+        Guests("large"),
+        (*GUESTS, LEAN_ASGI),
+    ),
+    "wasm-fresh": Line(
+        "call-tool echo of a component, an instance for each call from a warm pool: what a client in the process waits",
+        "us",
+        Guests("fresh-wall"),
+        (*GUESTS, LEAN_ASGI),
+        (AtMost(400, "us", LEAN, ours=OURS_C), AtMost(1000, "us", LEAN, ours=OURS_PYTHON)),
+    ),
+    "wasm-refill": Line(
+        "call-tool echo of a component, an instance for each call and the making of the next one",
+        "us CPU",
+        Guests("fresh-cpu"),
+        (*GUESTS, LEAN_ASGI),
+        _each(2500, "us"),
+    ),
+    "wasm-cold": Line(
+        "a component from the cache of compiled ones: load, register, answer the first call",
+        "us",
+        Guests("cold"),
+        (*GUESTS, LEAN_ASGI),
+        _each(50_000, "us"),
+    ),
+    "wasm-flat": Line(
+        "growth of the process by 10,000 calls of a component",
+        "KB",
+        Guests("flat"),
+        (*GUESTS, LEAN_ASGI),
+        _each(1024, "KB", ""),
+        rounds=1,
+    ),
+    "wasm-parallel": Line(
+        "four long calls of a component at once, in percent of one after the other",
+        "%",
+        Guests("parallel"),
+        (*GUESTS, LEAN_ASGI),
+        _each(65, "%", ""),
     ),
 }

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from bench.contenders import Contender
+from bench.contenders import LEAN, Contender
 from bench.load.proc import rss_kb
 from tests.serving import ROOT
 
@@ -82,6 +82,31 @@ class StdioLoad:
 
 
 @dataclass(frozen=True, slots=True)
+class Guests:
+    """What a component costs in a process of its own, by `python -m bench.wasm`; the contender is a language. The lean
+    core is the yardstick: its plain calls."""
+
+    what: str
+    key: str = "took"
+
+    @contextmanager
+    def prepared(self, contender: Contender, effort: Effort) -> Iterator[Callable[[], Sample]]:
+        if contender.name == LEAN:
+            with HttpLoad("modern").prepared(contender, effort) as take:
+
+                def plain() -> Sample:
+                    sample = take()
+                    return {**sample, "took": sample["cpu_us"]}
+
+                yield plain
+            return
+        words = [*contender.words, "--seconds", str(effort.seconds), "--calls", str(effort.connected * 10)]
+        # The first time it is built and compiled, which takes a minute.
+        loader(["cold", *words], "bench.wasm")
+        yield lambda: loader([self.what, *words], "bench.wasm")
+
+
+@dataclass(frozen=True, slots=True)
 class Connected:
     """Memory per connected client; a fresh server for each round."""
 
@@ -133,13 +158,13 @@ class Run:
         yield sample
 
 
-def loader(words: Sequence[str]) -> Sample:
-    """What the load generator found, in a process of its own.
+def loader(words: Sequence[str], module: str = "bench.load") -> Sample:
+    """What the load generator, or another module, found in a process of its own.
 
     Raises:
         BenchError: when an answer was wrong, or did not come.
     """
-    command = [sys.executable, "-m", "bench.load", *words]
+    command = [sys.executable, "-m", module, *words]
     done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE)
     if done.returncode:
         raise BenchError(f"{' '.join(words)}:\n{done.stderr[-2000:]}")

@@ -49,10 +49,32 @@ static inline void *rune_alloc(size_t size) {
 
 static inline void rune_free_all(void) { rune_used = rune_used_more = 0; }
 
+// Eight bytes at a time: loops of a guest are asked after each round whether they must stop.
+#define RUNE_EACH(byte) (0x0101010101010101u * (byte))
+#define RUNE_BELOW(word, byte) (((word) - RUNE_EACH(byte)) & ~(word) & RUNE_EACH(0x80))
+
 static inline size_t rune_length(const char *text) {
-  size_t size = 0;
-  while (text[size]) size++;
-  return size;
+  const char *at = text;
+  // From a multiple of eight on, eight bytes are in memory where one is.
+  for (; (uintptr_t)at & 7; at++)
+    if (!*at) return at - text;
+  for (uint64_t word;; at += 8) {
+    __builtin_memcpy(&word, at, 8);
+    if (RUNE_BELOW(word, 1)) break;
+  }
+  while (*at) at++;
+  return at - text;
+}
+
+// The first of a text that JSON may not have as it is in a string: a quote, a backslash, a control character.
+static inline const char *rune_plain(const char *at, const char *end) {
+  for (uint64_t word; end - at >= 8; at += 8) {
+    __builtin_memcpy(&word, at, 8);
+    uint64_t quote = word ^ RUNE_EACH('"'), slash = word ^ RUNE_EACH('\\');
+    if (RUNE_BELOW(word, 0x20) | RUNE_BELOW(quote, 1) | RUNE_BELOW(slash, 1)) break;
+  }
+  while (at < end && (unsigned char)*at >= 0x20 && *at != '"' && *at != '\\') at++;
+  return at;
 }
 
 static inline bool rune_same(const char *one, const char *other, size_t size) {
@@ -80,18 +102,17 @@ static inline void rune_puts(rune_text *to, const char *from) { rune_put(to, fro
 
 static inline void rune_quote(rune_text *to, const char *from, size_t size) {
   rune_puts(to, "\"");
-  size_t start = 0;
-  for (size_t at = 0; at < size; at++) {
-    unsigned char c = from[at];
-    if (c >= 0x20 && c != '"' && c != '\\') continue;
+  for (const char *end = from + size;; from++) {
+    const char *plain = rune_plain(from, end);
+    rune_put(to, from, plain - from);
+    if (plain == end) break;
+    from = plain;
+    unsigned char c = *from;
     char escape[8];
-    rune_put(to, from + start, at - start);
     if (c < 0x20) { __builtin_memcpy(escape, "\\u00", 4); escape[4] = '0' + (c >> 4); escape[5] = "0123456789abcdef"[c & 15]; }
     else { escape[0] = '\\'; escape[1] = c; }
     rune_put(to, escape, c < 0x20 ? 6 : 2);
-    start = at + 1;
   }
-  rune_put(to, from + start, size - start);
   rune_puts(to, "\"");
 }
 
@@ -103,8 +124,7 @@ typedef struct {
 } rune_call;
 
 static inline const char *rune_skip_string(const char *at, const char *end) {
-  for (at++; at < end && *at != '"'; at++)
-    if (*at == '\\') at++;
+  for (at = rune_plain(at + 1, end); at < end && *at != '"'; at = rune_plain(at, end)) at += *at == '\\' ? 2 : 1;
   return at + 1;
 }
 
@@ -152,7 +172,11 @@ static inline const char *rune_string(rune_call *call, const char *name) {
   if (!at || *at != '"') return NULL;
   const char *end = rune_skip_string(at, call->end) - 1;
   char *text = rune_alloc(end - at), *to = text;
-  for (at++; at < end; at++) {
+  for (at++;; at++) {
+    const char *plain = rune_plain(at, end);
+    __builtin_memcpy(to, at, plain - at);
+    to += plain - at;
+    if ((at = plain) >= end) break;
     if (*at != '\\') { *to++ = *at; continue; }
     char c = *++at;
     if (c == 'u') {

@@ -128,8 +128,18 @@ def _plain(value: Any) -> Any:
     return asdict(value) if is_dataclass(value) else str(value)
 
 
-def _encode(value: Any) -> str:
-    return json.dumps(value, default=_plain, ensure_ascii=False, separators=(",", ":"))
+_encode = json.JSONEncoder(default=_plain, ensure_ascii=False, separators=(",", ":")).encode
+_ESCAPED = bytes((*range(32), *b'"\\'))
+LONG = 10_000
+
+
+def _quoted(text: str) -> str:
+    """A text as JSON. Long ones seldom have what must be escaped, and to look for that is cheaper than to do it."""
+    if len(text) > LONG:
+        data = text.encode("utf-8", "surrogatepass")
+        if len(data.translate(None, _ESCAPED)) == len(data):
+            return f'"{text}"'
+    return _encode(text)
 
 
 def _blocks(value: Any) -> list[Json]:
@@ -240,6 +250,7 @@ class _Function:
         self.text = {"description": text} if text else {}
         hints = typing.get_type_hints(function, include_extras=True)
         self.returns = hints.get("return", inspect.Parameter.empty)
+        self.content = _is_content(self.returns)
         self.context: str | None = None
         self.open = False
         self.takes: dict[str, tuple[Any, Any]] = {}
@@ -346,18 +357,21 @@ class _Tool:
     def wire(self) -> Json:
         tool = {"name": self.function.name, **self.function.text}
         tool["inputSchema"] = self.schema or self.function.input_schema()
-        if not _is_content(self.function.returns):
+        if not self.function.content:
             defs: Json = {}
             tool["outputSchema"] = _schema(self.function.returns, defs) | ({"$defs": defs} if defs else {})
         return tool
 
-    def __call__(self, arguments: Json) -> Json:
+    def __call__(self, arguments: Json) -> Json | str:
+        """The result, or its JSON."""
         try:
             value = self.function(arguments)
         except ToolError as error:
             return {"content": [{"type": "text", "text": error.message}], "isError": True}
+        if isinstance(value, str) and self.function.content:
+            return f'{{"content":[{{"type":"text","text":{_quoted(value)}}}]}}'
         result: Json = {"content": _blocks(value)}
-        return result if _is_content(self.function.returns) else result | {"structuredContent": value}
+        return result if self.function.content else result | {"structuredContent": value}
 
 
 @dataclass
@@ -438,10 +452,11 @@ def _server() -> Server:
     return _the[0]
 
 
-def _answer(work: Callable[[], Any]) -> str:
+def _answer(work: Callable[[], Json | str]) -> str:
     """What a handler returns, as JSON; its errors as the gateway wants them."""
     try:
-        return _encode(work())
+        found = work()
+        return found if isinstance(found, str) else _encode(found)
     except RuneError as error:
         data = None if error.data is None else _encode(error.data)
         raise Err(wire.Error(getattr(error, "code", INTERNAL_ERROR), error.message, data)) from None
@@ -459,7 +474,7 @@ class ToolsExport(exports.Tools):
         return _encode([each.wire() for each in _server().tools.values()])
 
     def call_tool(self, name: str, arguments: str) -> str:
-        def work() -> Json:
+        def work() -> Json | str:
             tool = _server().tools.get(name)
             if tool is None:
                 raise NotFound(f"no tool {name}")

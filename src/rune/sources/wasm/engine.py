@@ -110,6 +110,12 @@ def load(path: Path, cache: Path | None, compilers: Compilers | None = None, kno
     if known and cache is not None and (found := _kept(_folder(cache), known)) is not None:
         return found, known
     try:
+        if cache is not None:
+            # One that was compiled before is not kept in memory to be looked at.
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            if (found := _kept(_folder(cache), digest)) is not None:
+                return found, digest
         data = path.read_bytes()
     except OSError as error:
         raise ConfigError(f"{path.name}: {(error.strerror or str(error)).lower()}", hint="check the path") from None
@@ -117,11 +123,8 @@ def load(path: Path, cache: Path | None, compilers: Compilers | None = None, kno
     digest = hashlib.sha256(data).hexdigest()
     if cache is None:
         return _compiled(path.name, data), digest
-    component = _kept(_folder(cache), digest)
-    if component is None:
-        _compile(path, data, (out := _file(cache, digest)), compilers)
-        component = Component.deserialize_file(Machine.get().engine, str(out))
-    return component, digest
+    _compile(path, data, (out := _file(cache, digest)), compilers)
+    return Component.deserialize_file(Machine.get().engine, str(out)), digest
 
 
 def _file(cache: Path, digest: str) -> Path:

@@ -1,0 +1,1 @@
+"""Components: what a call of a guest costs inside of a process of ours."""
