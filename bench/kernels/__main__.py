@@ -12,7 +12,7 @@ from typing import Final
 from bench.kernels import SAMPLE_NS, Figures, Row, measure
 from bench.report import machine, table
 
-KERNELS: Final = ("pii", "rate", "sql", "repair", "secrets")
+KERNELS: Final = ("pii", "rate", "sql", "repair", "secrets", "regex")
 """The modules of this folder that have rows."""
 RESULTS: Final = Path(__file__).parents[1] / "KERNELS.md"
 MARK: Final = "<!-- what follows is written by `make rust-bench` -->"

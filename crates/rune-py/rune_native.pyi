@@ -36,6 +36,13 @@ class Rate:
     def __len__(self) -> int:
         """How many keys are remembered."""
 
+class Regex:
+    def __init__(self, ascii: str, wide: str | None, closed: bool, template: list[str | int]) -> None:
+        """A pattern and what is put in place, as `rune.kernels.regex` writes them."""
+
+    def sub(self, text: str) -> str | None:
+        """The text with every match replaced, itself when there is none; None where only Python can tell."""
+
 def repair(text: str) -> str | None:
     """Valid JSON; the very same object where it was valid; None where there is none in the text, or too deep."""
 

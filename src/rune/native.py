@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, Protocol, TypeAlias
 
 from rune.errors import ConfigError
 from rune.kernels import pii, rate, repair, secrets, sql
+from rune.kernels.regex import Pattern
 
 _module: Any = None
 _problem = "rune_native is not installed"
@@ -32,7 +33,7 @@ log = logging.getLogger("rune.native")
 Implementation: TypeAlias = Literal["rust", "python"]
 Wanted: TypeAlias = Literal["auto", "rust", "python"]
 
-ABI: Final = 5
+ABI: Final = 6
 """What this version of Rune calls in the wheel; it says so itself as `rune_native.ABI`."""
 MODES: Final = ("auto", "require", "off")
 
@@ -127,6 +128,27 @@ def make_repair(wanted: Wanted) -> tuple[Callable[[str], str | None], Implementa
     """
     module = choose(wanted)
     return (repair.repair, "python") if module is None else (module.repair, "rust")
+
+
+def make_regex(wanted: Wanted, pattern: Pattern) -> tuple[Callable[[str], str | None] | None, Implementation, str]:
+    """What replaces in Rust all that a pattern finds (None where only Python can tell), what the pattern is made of,
+    and what Rust does not do of it. None where it does nothing.
+
+    Raises:
+        ConfigError: for Rust where there is none.
+    """
+    module = choose(wanted)
+    if module is None:
+        return None, "python", ""
+    found = pattern.program
+    if found is None:
+        return None, "python", pattern.reason
+    try:
+        made = module.Regex(found.ascii, found.wide, found.closed, pattern.template)
+    except ValueError as error:
+        return None, "python", str(error).splitlines()[-1]
+    parts = ("" if found.wide else "texts beyond ASCII", "texts that end with a line end" if found.closed else "")
+    return made.sub, "rust", " and ".join(filter(None, parts))
 
 
 def choose(wanted: Wanted = "auto") -> Any:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rune.errors import ConfigError
+from rune import native
+from rune.errors import ConfigError, TimedOut
 from rune.plugin import (
     GlobalContext,
     ListPayload,
@@ -80,6 +81,25 @@ async def test_groups_may_be_used_in_a_replacement():
 def test_words_that_cannot_be_are_refused_at_the_start(words):
     with pytest.raises(ConfigError):
         regex(*words)
+
+
+async def test_a_pattern_that_a_text_keeps_busy_fails_and_is_told_of_at_the_start(caplog):
+    caplog.set_level("WARNING", "rune.plugins")
+    config = {"words": [{"search": r"(a)(?:\1\1?)+b", "replace": ""}], "deadline": 0.1}
+    plugin = RegexFilter(PluginConfig(name="words", config=config))
+    if native.choose() is not None:
+        assert "Python's re, with a deadline: groupref" in caplog.text
+    assert plugin.implementation == "python"
+    with pytest.raises(TimedOut):
+        await plugin.tool_pre_invoke(ToolPreInvokePayload("t", {"who": "a" * 60}), CONTEXT)
+    assert await plugin.tool_pre_invoke(ToolPreInvokePayload("t", {"who": "aab"}), CONTEXT)
+    await plugin.shutdown()
+
+
+@pytest.mark.parametrize("deadline", [0, -1, True, "1", 61])
+def test_deadlines_that_cannot_be_are_refused(deadline):
+    with pytest.raises(ConfigError, match="deadline"):
+        RegexFilter(PluginConfig(name="x", config={"words": [{"search": "a", "replace": ""}], "deadline": deadline}))
 
 
 async def test_denied_words_are_found_in_any_case_and_depth():

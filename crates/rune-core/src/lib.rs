@@ -3,6 +3,7 @@
 
 pub mod pii;
 pub mod rate;
+pub mod regex;
 pub mod repair;
 pub mod secrets;
 mod span;

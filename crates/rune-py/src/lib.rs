@@ -2,6 +2,7 @@
 
 mod pii;
 mod rate;
+mod regex;
 mod repair;
 mod secrets;
 mod sql;
@@ -15,7 +16,7 @@ use pyo3::types::{PyBytes, PyString};
 const DETACH: usize = 32 * 1024;
 
 /// Goes up with every change of what Python may call.
-const ABI: u32 = 5;
+const ABI: u32 = 6;
 
 #[pymodule]
 fn rune_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -23,6 +24,7 @@ fn rune_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<pii::Pii>()?;
     module.add_class::<rate::Rate>()?;
+    module.add_class::<regex::Regex>()?;
     module.add_class::<secrets::Secrets>()?;
     module.add_class::<sql::Sql>()?;
     module.add_function(wrap_pyfunction!(repair::repair, module)?)
