@@ -20,8 +20,9 @@ from wasmtime.component import Component, Linker
 from rune import Caller, Client, ConfigError, NotFound, ProtocolError, Request
 from rune.build import around
 from rune.wasm import Host, add_to_linker
-from tests import guests, peers
+from tests import guests, peers, registry
 from tests.rig import ROOT
+from tests.sources.wasm.test_fetch import Web
 from tests.sources.wasm.wat import HERE, component, tools
 
 EXAMPLE = ROOT / "examples" / "embed" / "host.py"
@@ -162,6 +163,26 @@ async def test_what_is_missing_is_said(shop: Path, tmp_path: Path) -> None:
     async with asyncio.timeout(DEADLINE), host:
         with pytest.raises(ProtocolError, match="only guests of wasi:mcp fill in forms"):
             await host.elicit("x", [])
+
+
+async def test_the_way_out_is_the_one_of_the_host(tmp_path: Path) -> None:
+    """Under the guard of the gateway: a host that is not named is refused, secrets do not reach the guest."""
+    fetching = component(tmp_path, (HERE / "fetch.wat").read_text("utf-8"), "fetching")
+    Web.files, Web.asked = {"/a": b"fetched"}, []
+    with registry.served(Web) as port:
+        place = f"127.0.0.1:{port}"
+        secret = {"Authorization": "Bearer s3cr3t-token"}
+        found = []
+        for network in ([{"host": place, "private": True, "inject": secret}], [{"host": place}], []):
+            async with asyncio.timeout(DEADLINE), Client(Program(network=network).open(fetching)) as client:
+                answer = await client.call_tool("fetch", {"request": json.dumps({"url": f"http://{place}/a"})})
+                found.append(answer)
+    assert json.loads(found[0]["structuredContent"]["result"])["body"] == "fetched"
+    assert Web.asked == [("/a", "Bearer s3cr3t-token")] and "s3cr3t" not in found[0].text
+    assert found[1].is_error and "not a public address" in found[1].text
+    assert found[2].is_error and "is not granted to own" in found[2].text
+    with pytest.raises(ConfigError, match="network"):
+        Program(network=[{"name": "x"}])
 
 
 # --- the example -----------------------------------------------------------------------------------------------------

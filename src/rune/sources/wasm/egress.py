@@ -22,7 +22,7 @@ from rune.errors import INTERNAL_ERROR, INVALID_PARAMS, RuneError
 from rune.net import Limits, Outlet, anywhere, public
 from rune.sources.wasm.calls import Trap, offer
 from rune.sources.wasm.dialect import decode, encode
-from rune.sources.wasm.instance import Instance, current
+from rune.sources.wasm.instance import Guest, current
 
 HTTP: Final = "rune:guest/http@0.1.0"
 STEP: Final = 0.05
@@ -76,13 +76,12 @@ class Egress:
 
     def _fetch(self, context: Any, request: str) -> dict[str, Any]:
         instance = current()
-        assert isinstance(instance, Instance), "only those with a policy have this way out"
         exchange = instance.exchange
         try:
             if exchange is None:
                 raise Denied("fetch: there is no call to fetch for")
             asked = self._read(request)
-            answer = asyncio.run_coroutine_threadsafe(self._exchange(asked, instance.watch.until), exchange.loop)
+            answer = asyncio.run_coroutine_threadsafe(self._exchange(asked, instance.until), exchange.loop)
             return {"ok": encode(self._wait(instance, answer)).decode()}
         except Denied as error:
             return {"err": {"code": error.code, "message": str(error), "data": None}}
@@ -90,14 +89,14 @@ class Egress:
             hint = "" if error.hint is None else f"; {error.hint}"
             return {"err": {"code": INTERNAL_ERROR, "message": f"{error.message}{hint}", "data": None}}
 
-    def _wait(self, instance: Instance, answer: Future[dict[str, Any]]) -> dict[str, Any]:
+    def _wait(self, instance: Guest, answer: Future[dict[str, Any]]) -> dict[str, Any]:
         while True:
             try:
                 return answer.result(STEP)
             except TimeoutError:
                 if answer.done():
                     raise Denied("fetch: no answer in time (limits.wall)") from None
-                reason = instance.watch.overdue()
+                reason = instance.overdue()
                 if reason:
                     answer.cancel()
                     raise Trap(reason) from None

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import msgspec
 from wasmtime import Store, WasmtimeError
 from wasmtime.component import Component, Linker
 
-from rune.config.policy import Isolation, LimitsTable, PolicyTable, ServeMode
+from rune.config.policy import Isolation, LimitsTable, NetworkTable, PolicyTable, ServeMode
 from rune.config.sizes import Size
 from rune.errors import METHOD_NOT_FOUND, ConfigError, ProtocolError
 from rune.request import Request, Result
 from rune.sources.wasm.component import GuestSource, Origin
 from rune.sources.wasm.dialect import Dialect, Offer, decode
+from rune.sources.wasm.egress import Egress
 from rune.sources.wasm.engine import gist
 from rune.sources.wasm.guest import GuestDialect
 from rune.sources.wasm.instance import Dead, Exports, Guest
@@ -28,10 +29,11 @@ Stores: TypeAlias = Callable[[], Store]
 
 
 def add_to_linker(linker: Linker, host: GuestHost) -> None:
-    """Define what components of MCP import: `wasi:mcp/runtime` and `types`, and `rune:guest/host`. WASI itself, and all
-    else, is the caller's to define."""
+    """Define what components of MCP import: `wasi:mcp/runtime` and `types`, `rune:guest/host`, and `rune:guest/http`,
+    which leads where the host says. WASI itself, and all else, is the caller's to define."""
     WasiDialect.link(linker)
     GuestDialect.link(linker)
+    host.egress.link(linker)
     host.linker = linker
 
 
@@ -40,7 +42,8 @@ class GuestHost(GuestSource):
     instances there are at the same time; what else they may do is up to the stores.
 
     `isolation` says who shares an instance: nobody ("call"), the calls of one caller ("caller"), or all ("shared").
-    With `serve_mode` "reentrant" guests may stay in `serve()`.
+    With `serve_mode` "reentrant" guests may stay in `serve()`. `network` are the hosts that they may call through us,
+    as in a policy: `[{"host": "api.example.org", "inject": {…}}]`.
     """
 
     def __init__(
@@ -49,11 +52,17 @@ class GuestHost(GuestSource):
         *,
         isolation: Isolation = "call",
         serve_mode: ServeMode = "return",
+        network: Sequence[Mapping[str, Any]] = (),
         output: int = 4 << 20,
         concurrency: int = 4,
     ) -> None:
         limits = LimitsTable(output=Size(output), concurrency=concurrency)
-        super().__init__(name, PolicyTable(isolation=isolation, serve_mode=serve_mode, limits=limits))
+        try:
+            hosts = msgspec.convert(network, tuple[NetworkTable, ...])
+        except msgspec.ValidationError as error:
+            raise ConfigError(f"{name}: network: {error}") from None
+        super().__init__(name, PolicyTable(isolation=isolation, serve_mode=serve_mode, network=hosts, limits=limits))
+        self.egress = Egress(name, self.policy)
         self.linker: Linker | None = None
         self._component: Component | None = None
         self._stores: Store | Stores | None = None
@@ -188,5 +197,6 @@ class Borrowed:
 
     async def close(self) -> None:
         """Let the only instance go; the stores are not ours."""
+        await self._host.egress.close()
         if self._only is not None and self._only.seat is not None:
             self._only.seat.leave()

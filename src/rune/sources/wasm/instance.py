@@ -34,6 +34,8 @@ USES: Final = 1000
 """Calls after which an instance is replaced: guests leak, too."""
 SAID: Final = 64 * 1024
 """Bytes of stdout and stderr of one call that are kept."""
+WALL: Final = LimitsTable().wall
+"""Seconds that something may take for a guest whose own time nobody keeps."""
 ERROR_TYPE: Final = 1
 """Our number for the resource `wasi:mcp/types.error`."""
 
@@ -178,6 +180,15 @@ class Guest:
     def rest(self) -> None:
         """It does not run: its call is over, or it waits in `serve()`."""
 
+    @property
+    def until(self) -> float:
+        """When its call must be over, by the clock of `time.monotonic`."""
+        return time.monotonic() + WALL
+
+    def overdue(self) -> str:
+        """Why it must stop now, empty while it need not."""
+        return ""
+
     def enter(self, name: str) -> Any:
         """Call the entry, as far as `serve()` where the guest stays in there.
 
@@ -284,6 +295,13 @@ class Instance(Guest):
 
     def rest(self) -> None:
         self._clock.__exit__()
+
+    @property
+    def until(self) -> float:
+        return self.watch.until
+
+    def overdue(self) -> str:
+        return self.watch.overdue()
 
     def free(self) -> None:
         """Give its memory back now, whoever still holds it: tracebacks do, until they are collected."""
