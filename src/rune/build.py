@@ -28,6 +28,7 @@ from rune.source import Source
 from rune.sources.upstream.disk import Disk
 from rune.sources.upstream.gate import Terms
 from rune.store import MemoryStore, Store
+from rune.stores.pressed import PressedStore
 from rune.taskids import TaskIds
 from rune.tasks import Tasks
 from rune.view import Mount
@@ -62,6 +63,7 @@ LATE: Final = {
     "arguments": "rune.sources.arguments:Arguments",
     "plugged": "rune.plugged:Plugged",
     "sqlite": "rune.stores.sqlite:SqliteStore",
+    "press": "rune.zstd:Press",
     "redis": "rune.stores.redis:RedisStore",
     "vault": "rune.auth.vault:Vault",
     "oauth": "rune.client.oauth.session:OAuth",
@@ -73,7 +75,7 @@ LATE: Final = {
 class House:
     """What outlives a Gateway, and the Gateway of now: entered while it serves, replaced by `move_in`."""
 
-    def __init__(self, config: Config, tasks: Tasks, store: Store, seal: Seal, kept: Path | None) -> None:
+    def __init__(self, config: Config, tasks: Tasks, store: PressedStore, seal: Seal, kept: Path | None) -> None:
         self.config = config
         self.gateway = Gateway([])
         self.parking = Parking()
@@ -150,6 +152,7 @@ class House:
             server: Any = source
             self._names[source] = _own_name(server)
             server.name, server.tasks, server.parking = config.name, self.tasks, self.parking
+            server.spool.pressed = self._store
         elif config.kind != "wasm":
             upstream: Any = source
             upstream.keep_tasks(self.tasks, TaskIds(self._seal))
@@ -159,6 +162,7 @@ class House:
     def move_in(self, gateway: Gateway, config: Config) -> None:
         """This is the Gateway of now; whoever made it has let it take over from the old one."""
         self.gateway, self.config = gateway, config
+        self._store.press = None if self._plugged is None else self._plugged.press(config)
 
     async def __aenter__(self) -> Self:
         await self.gateway.__aenter__()
@@ -186,7 +190,7 @@ async def house(config: Config, kept: Path | None = None) -> AsyncIterator[House
     async with _store(config.server.store) as store, Tasks(store) as tasks:
         house = House(config, tasks, store, await Seal.load(store), kept)
         try:
-            house.gateway = await house.construct(config)
+            house.move_in(await house.construct(config), config)
             yield house
         finally:
             await house.close()
@@ -236,12 +240,13 @@ def _imported(place: str) -> Any:
     return getattr(import_module(module), name)
 
 
-def _store(text: str) -> Store:
-    if text == "memory":
-        return MemoryStore()
+def _store(text: str) -> PressedStore:
     kind, _, path = text.partition(":")
-    store: Store = late("sqlite")(path) if kind == "sqlite" else _extra("redis", "redis", "store: Redis")(text)
-    return store
+    if kind == "memory":
+        store: Store = MemoryStore()
+    else:
+        store = late("sqlite")(path) if kind == "sqlite" else _extra("redis", "redis", "store: Redis")(text)
+    return PressedStore(store, lambda dictionary: late("press")(dictionary))
 
 
 def _extra(key: str, package: str, who: str) -> Any:

@@ -56,6 +56,7 @@ class Chain:
         self._turns: OrderedDict[str, Turn] = OrderedDict()
         self._early = Early(pipeline, _POST)
         self._judging = self._early.call
+        self.coding = pipeline.coding
         self._calls = pipeline.has("tool_pre_invoke")
         self._asks = pipeline.has("elicitation_pre") or pipeline.has("sampling_pre")
         self._posts = frozenset(method for method, hook in _POST.items() if pipeline.has(hook))

@@ -31,9 +31,9 @@ from rune.view import Mount, View
 
 if TYPE_CHECKING:
     from rune.chain import Plugs
+    from rune.coding import Coding
 
 log = logging.getLogger("rune.gateway")
-
 _CALLS: Final = ("tools/call", "resources/read", "prompts/get")
 
 
@@ -80,6 +80,7 @@ class Gateway:
         self.tasks = tasks
         self.parking: Parking | None = None
         self.sign_ins: SignIns | None = None
+        self.coding: Coding | None = None
         self.profiles: Mapping[str, Gateway] = {}
         self.reloads = False
         self._task_ids = TaskIds(self.seal)
@@ -106,7 +107,7 @@ class Gateway:
     def plug(self, plugs: Plugs) -> None:
         """Everything passes these plugins; before it serves."""
         chain = plugs(self._target)
-        self._chain = chain.over(self._chain)
+        self._chain, self.coding = chain.over(self._chain), chain.coding
         self._methods = {name: chain.beside(name, below) for name, below in self._methods.items()}
 
     @property
@@ -367,9 +368,8 @@ class Gateway:
         known = [catalog for catalog in view.catalogs if catalog is not None]
         changes = self.reloads or any(catalog.list_changed for catalog in known)
         can_subscribe = any(catalog.subscribe for catalog in known)
-        tasks = set()
-        if self.tasks is not None and request.declares(TASKS):
-            tasks = {id for id in wanted.tasks if await self._owned(id, request.caller)}
+        declared = self.tasks is not None and request.declares(TASKS)
+        tasks = {id for id in wanted.tasks if declared and await self._owned(id, request.caller)}
         return Filter(
             tools=wanted.tools and changes,
             prompts=wanted.prompts and changes,

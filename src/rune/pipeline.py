@@ -15,6 +15,7 @@ from itertools import groupby, takewhile
 from time import perf_counter
 from typing import Any, Final, Self, TypeAlias
 
+from rune.coding import Coding
 from rune.errors import RuneError
 from rune.payloads import Given, Raw
 from rune.plugin import HOOKS, Plugin, PluginConfig, PluginMode
@@ -91,6 +92,13 @@ class Pipeline:
         for running in self.plugins:
             if running.config.mode is not PluginMode.DISABLED:
                 await running.plugin.shutdown()
+
+    @property
+    def coding(self) -> Coding | None:
+        """How whole HTTP answers are coded, if a plugin says so."""
+        running = (each.plugin for each in self.plugins if each.config.mode is not PluginMode.DISABLED)
+        found = (getattr(plugin, "coding", None) for plugin in running)
+        return next((coding for coding in found if isinstance(coding, Coding)), None)
 
     def has(self, hook: str) -> bool:
         """Whether any plugin wants to be asked at this moment."""

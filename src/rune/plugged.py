@@ -22,6 +22,7 @@ log = logging.getLogger("rune.plugins")
 
 BUILT_IN: Final = {
     "cache": "rune.plugins.cache:Cache",
+    "compression": "rune.plugins.compression:Compression",
     "deny_list": "rune.plugins.deny:DenyList",
     "json_repair": "rune.plugins.json_repair:JsonRepairPlugin",
     "metadata_filter": "rune.plugins.metadata:MetadataFilter",
@@ -60,6 +61,12 @@ class Plugged:
         if len(self._pipelines) > FORMER:
             await self._pipelines.pop(0)[1].__aexit__()
         return partial(Chain, pipeline)
+
+    def press(self, config: Config) -> Any:
+        """How what is kept is compressed, if one of the plugins of a config says so. They are ready."""
+        running = next((pipeline.plugins for plugins, pipeline in self._pipelines if plugins == config.plugins), ())
+        ours = (each for each in running if each.config.kind == "compression" and not each.disabled)
+        return next((press for each in ours if (press := getattr(each.plugin, "press", None)) is not None), None)
 
     def made(self, config: Config) -> list[tuple[Plugin, PluginConfig]]:
         """The plugins of a config, not started.

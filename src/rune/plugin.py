@@ -17,6 +17,8 @@ import msgspec
 from rune.store import Store
 
 if TYPE_CHECKING:
+    from rune.coding import Coding
+
     # Only its name: the kernels are loaded with the plugins that work with them.
     from rune.native import Implementation
     from rune.request import Caller
@@ -303,6 +305,8 @@ class Plugin:
     implementation: Implementation = "python"
     store: Store | None = None
     """What outlives a process and may be shared by several; there before the plugin starts."""
+    coding: Coding | None = None
+    """How whole HTTP answers are coded; the first plugin that says so is heard."""
 
     def __init__(self, config: PluginConfig) -> None:
         self.config = config

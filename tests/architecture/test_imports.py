@@ -15,10 +15,10 @@ LAYERS = (
     "gateway",
     "chain plugged facade pyfile",
     "early notes pipeline steps router profile signin view addresses listens server sources plugins",
-    "source plugin payloads records turn client tasks taskids taskrecord parking",
+    "source plugin coding payloads records turn client tasks taskids taskrecord parking",
     "auth request wires stores asking",
     "net seal telemetry protocol store config sandbox",
-    "errors aio native kernels",
+    "errors aio native kernels zstd",
 )
 LEVELS = {room: -level for level, line in enumerate(LAYERS) for room in line.split()}
 

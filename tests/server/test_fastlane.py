@@ -13,7 +13,7 @@ import pytest
 
 from rune import Server
 from rune.app import Listen
-from rune.app.http import HttpServer, asgi, bind
+from rune.app.http import HttpRim, HttpServer, bind
 from rune.gateway import Gateway
 from rune.server import fastlane
 from rune.view import Mount
@@ -84,13 +84,13 @@ async def house() -> AsyncIterator[House]:
 
     listen = Listen(port=0, max_body=LIMIT, keep_alive=KEEP_ALIVE, timeout=10)
     async with Gateway([Mount(server)]) as gateway:
-        app = asgi(gateway, listen)
+        rim = HttpRim(gateway, listen)
         listener = bind("127.0.0.1", 0)
-        http = HttpServer(app, listen)
+        http = HttpServer(rim)
         serving = asyncio.create_task(http.serve([listener]))
         async with asyncio.timeout(30):
             await http.up.wait()
-        yield House(listener.getsockname()[1], http, app)
+        yield House(listener.getsockname()[1], http, rim.app)
         http.should_exit = True
         async with asyncio.timeout(30):
             await serving

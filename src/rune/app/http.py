@@ -8,7 +8,6 @@ import logging
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from time import monotonic
 from typing import Any, Final
 
@@ -18,9 +17,11 @@ from rune.app import Listen, dispatcher, turn
 from rune.app.reload import Load, serving
 from rune.auth.guard import LOOPBACK, Gate
 from rune.build import House
+from rune.coding import Coding
 from rune.errors import ConfigError
 from rune.gateway import Gateway
 from rune.server.asgi import App
+from rune.server.coded import CodedApp, CodedFastLane
 from rune.server.dispatch import Dispatcher
 from rune.server.endpoint import Endpoint, ProfileEndpoint
 from rune.server.fastlane import FastLane
@@ -43,6 +44,7 @@ class HttpRim:
 
     def __init__(self, gateway: Gateway, listen: Listen) -> None:
         self.listen = listen
+        self._coding = gateway.coding
         endpoint, sse = _door(gateway, listen)
         self.app = App(endpoint, sse, max_body=listen.max_body)
         self._endpoints = {"": endpoint}
@@ -58,6 +60,7 @@ class HttpRim:
     def swap(self, gateway: Gateway, listen: Listen) -> None:
         """Put a newer gateway behind the endpoints. Those of profiles that are no more end, their calls in flight
         first."""
+        self._coding = gateway.coding
         gate = _gate(listen)
         behind = {"": gateway, **gateway.profiles}
         for name, endpoint in tuple(self._endpoints.items()):
@@ -71,15 +74,27 @@ class HttpRim:
                 task.add_done_callback(lambda task: self._ending.pop(task) and None)
         self._open_profiles(gateway, listen)
 
+    def coding(self) -> Coding | None:
+        """How whole answers are coded now."""
+        return self._coding
+
+    def connection(self, **uvicorn: Any) -> FastLane:
+        """For a new connection. One that is open keeps the lanes that it has."""
+        lanes, max_body = self.app.lanes, self.listen.max_body
+        if self._coding is None:
+            return FastLane(lanes, max_body, **uvicorn)
+        return CodedFastLane(lanes, max_body, self.coding, **uvicorn)
+
     def busy(self, source: Source) -> set[asyncio.Task[Any]]:
         """The requests under way that a source answers, or may be about to."""
         dispatchers = [*(endpoint.dispatcher for endpoint in self._endpoints.values()), *self._ending.values()]
         return {task for each in dispatchers for task in each.busy(source)}
 
 
-def asgi(gateway: Gateway, listen: Listen | None = None) -> App:
+def asgi(gateway: Gateway, listen: Listen | None = None) -> App | CodedApp:
     """The gateway as an ASGI app. Whoever mounts it enters the gateway first (`async with gateway`)."""
-    return HttpRim(gateway, listen or Listen()).app
+    rim = HttpRim(gateway, listen or Listen())
+    return rim.app if gateway.coding is None else CodedApp(rim.app, rim.coding, rim.listen.max_body)
 
 
 def _door(gateway: Gateway, listen: Listen, profile: str = "") -> tuple[Endpoint, SseTransport]:
@@ -102,13 +117,14 @@ def _local(listen: Listen) -> bool:
 class HttpServer(uvicorn.Server):
     """uvicorn, but open streams are told that the server stops before their connections are waited for."""
 
-    def __init__(self, app: App, listen: Listen) -> None:
+    def __init__(self, rim: HttpRim) -> None:
+        listen = rim.listen
         super().__init__(
             uvicorn.Config(
-                app,
+                CodedApp(rim.app, rim.coding, listen.max_body),
                 host=listen.host,
                 port=listen.port,
-                http=partial(FastLane, app.lanes, listen.max_body),  # type: ignore[arg-type]
+                http=rim.connection,  # type: ignore[arg-type]
                 ws="websockets-sansio",
                 ws_max_size=listen.max_body,
                 lifespan="off",
@@ -121,7 +137,7 @@ class HttpServer(uvicorn.Server):
                 timeout_graceful_shutdown=GRACE,
             )
         )
-        self._app = app
+        self._app = rim.app
         self.up = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -192,7 +208,7 @@ async def serve(
     # Whoever else may come here is not known to be who runs it.
     house.sign_ins.local = _local(listen) and not listen.allowed_hosts
     rim = HttpRim(house.gateway, listen)
-    server = HttpServer(rim.app, listen)
+    server = HttpServer(rim)
     with listener:
         async with serving(house, rim, load) as stop:
             listening = asyncio.create_task(server.serve([listener]))

@@ -7,7 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from fnmatch import fnmatchcase
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
 import msgspec
@@ -16,6 +16,10 @@ from rune.errors import ConfigError
 from rune.plugin import Plugin, PluginConfig
 from rune.request import Handler, Request, Result
 from rune.source import Source, Target
+from rune.stores.pressed import LEAST, PressedStore
+
+if TYPE_CHECKING:
+    from rune.zstd import Press
 
 KEYS: Final = ("ttl", "entries", "bytes", "tools")
 LARGEST: Final = 8
@@ -31,6 +35,13 @@ class Kept(NamedTuple):
     until: float
     life: int
     raw: bytes
+    press: Press | None = None
+    """What it was compressed with."""
+
+    @property
+    def answer(self) -> bytes:
+        """As it was given."""
+        return self.raw if self.press is None else self.press.unpack(self.raw)
 
 
 class Cache(Plugin):
@@ -80,12 +91,12 @@ class Cache(Plugin):
         if kept is not None and kept.life == life and self._clock() < kept.until:
             self._kept.move_to_end(key)
             self.hits += 1
-            return Result(kept.raw)
+            return Result(kept.answer)
         self.misses += 1
         result = await next(request)
         # Whatever has happened meanwhile may have come too late for this answer.
         if result.kind == "complete" and self._life(target.source) == life and not _failed(result):
-            self._keep(key, Kept(self._clock() + self._ttl, life, bytes(result.raw)))
+            self._keep(key, Kept(self._clock() + self._ttl, life, *self._packed(bytes(result.raw))))
         return result
 
     def _reads(self, target: Target) -> bool:
@@ -115,6 +126,10 @@ class Cache(Plugin):
         self._born += 1
         self._lives[source] = self._born
         return self._born
+
+    def _packed(self, raw: bytes) -> tuple[bytes, Press | None]:
+        press = self.store.press if isinstance(self.store, PressedStore) else None
+        return (raw, None) if press is None or len(raw) < LEAST else (press.pack(raw), press)
 
     def _keep(self, key: bytes, kept: Kept) -> None:
         if len(kept.raw) > self._bytes / LARGEST:

@@ -97,6 +97,10 @@ class Endpoint:
                 return
         except jsonrpc.Malformed as worse:
             error = worse
+        if headers.get(b"content-encoding", b"identity") != b"identity":
+            text = "a body must not be compressed: send it without content-encoding"
+            await out.respond(415, error_frame(None, INVALID_REQUEST, text), (JSON, (b"accept-encoding", b"identity")))
+            return
         await out.respond(400, error_frame(error.id, error.code, error.message))
 
     async def get(self, headers: Mapping[bytes, bytes], out: Out, caller: Caller = ANONYMOUS) -> None:

@@ -197,6 +197,8 @@ _ONLY_JSON: Final = (JSON,)
 class FastLane(HttpToolsProtocol):
     """uvicorn's HTTP/1.1 with the lane. Timeouts are kept by a sweep over all connections instead of timers."""
 
+    lane: type[Lane] = Lane
+
     def __init__(self, lanes: Mapping[bytes, Endpoint], max_body: int, **uvicorn: Any) -> None:
         super().__init__(**uvicorn)
         self.lanes = lanes
@@ -220,7 +222,7 @@ class FastLane(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         cycle: Any = self.cycle
-        if type(cycle) is Lane and not cycle.started:
+        if type(cycle) is self.lane and not cycle.started:
             cycle.waiting()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -246,7 +248,7 @@ class FastLane(HttpToolsProtocol):
         if endpoint is not None and self._plain_post():
             previous = self.cycle
             keep = self.parser.should_keep_alive()
-            lane = Lane(protocol=self, endpoint=endpoint, headers=self.headers, keep_alive=keep)
+            lane = self.lane(protocol=self, endpoint=endpoint, headers=self.headers, keep_alive=keep)
             self.cycle = lane  # type: ignore[assignment]
             if previous is not None and not previous.response_complete:
                 lane.queued = True

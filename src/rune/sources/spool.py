@@ -10,13 +10,17 @@ import time
 import weakref
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from rune.errors import NotFound, Unavailable
 from rune.request import Caller
 
+if TYPE_CHECKING:
+    from rune.stores.pressed import PressedStore
+
 PREFIX: Final = "rune://results/"
 PREVIEW: Final = 2000
+PRESSED: Final = ".zst"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,8 @@ class Spooled:
     mime: str
     size: int
     expires: float
+    took: int
+    """Bytes of the file; `size` are those of the result."""
 
 
 class Spool:
@@ -38,6 +44,8 @@ class Spool:
         self.ttl = ttl
         self.files = files
         self.size = size
+        self.pressed: PressedStore | None = None
+        """Where it is there, it compresses files if it compresses at all."""
         self._kept: dict[str, Spooled] = {}
         self._bytes = 0
         self._folder: Path | None = None
@@ -52,7 +60,9 @@ class Spool:
         if self._folder is None or not self._folder.is_dir():
             self._folder = Path(tempfile.mkdtemp(prefix="rune-results-"))
             self._finalizer = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
-        return (self._folder / os.urandom(16).hex()).open("xb")
+        path = self._folder / os.urandom(16).hex()
+        pressed = None if self.pressed is None else self.pressed.writer(path.with_suffix(PRESSED))
+        return path.open("xb") if pressed is None else pressed
 
     def keep(self, file: IO[bytes], caller: Caller, mime: str = "text/plain") -> Spooled:
         """Close a file and keep it for this caller.
@@ -60,18 +70,18 @@ class Spool:
         Raises:
             Unavailable: it alone is larger than all that may be kept.
         """
-        size = file.tell()
+        size, path = file.tell(), Path(file.name)
         file.close()
-        path = Path(file.name)
-        if size > self.size:
+        took = path.stat().st_size
+        if took > self.size:
             path.unlink(missing_ok=True)
-            raise Unavailable(f"a result of {size} bytes is more than the {self.size} bytes that may be kept")
+            raise Unavailable(f"a result of {took} bytes is more than the {self.size} bytes that may be kept")
         self._expire()
-        while self._kept and (len(self._kept) >= self.files or self._bytes + size > self.size):
+        while self._kept and (len(self._kept) >= self.files or self._bytes + took > self.size):
             self._remove(next(iter(self._kept)))
-        kept = Spooled(PREFIX + path.name, path, caller.subject, mime, size, time.monotonic() + self.ttl)
+        kept = Spooled(PREFIX + path.stem, path, caller.subject, mime, size, time.monotonic() + self.ttl, took)
         self._kept[kept.uri] = kept
-        self._bytes += size
+        self._bytes += took
         self._schedule()
         return kept
 
@@ -92,10 +102,16 @@ class Spool:
         if kept is None or kept.owner != caller.subject:
             raise NotFound(f"no such result: {uri}", hint="kept results expire; call the tool again", data={"uri": uri})
         try:
-            return kept.path.read_text("utf-8"), kept.mime
+            return self._whole(kept.path).decode(), kept.mime
         except FileNotFoundError:
             self._remove(uri)
             raise NotFound(f"the result is gone: {uri}", data={"uri": uri}) from None
+
+    def _whole(self, path: Path) -> bytes:
+        if path.suffix != PRESSED or self.pressed is None:
+            return path.read_bytes()
+        with self.pressed.reader(path) as file:
+            return file.read()
 
     def close(self) -> None:
         """Delete everything."""
@@ -118,7 +134,7 @@ class Spool:
 
     def _remove(self, uri: str) -> None:
         kept = self._kept.pop(uri)
-        self._bytes -= kept.size
+        self._bytes -= kept.took
         kept.path.unlink(missing_ok=True)
 
     def _schedule(self) -> None:
@@ -137,8 +153,9 @@ class Spool:
 
 def discard(file: IO[bytes]) -> None:
     """Throw away a file that was never kept."""
+    path = Path(file.name)
     file.close()
-    Path(file.name).unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
 
 
 class Sink:
