@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Final
 
-from bench.kernels import SAMPLE_NS, Figures, Row, measure
+from bench.kernels import SAMPLE_NS, YARDSTICK, Figures, Row, Target, Work, measure, scaled
+from bench.kernels.sql import yardstick
 from bench.report import machine, table
 
 KERNELS: Final = ("pii", "rate", "sql", "repair", "secrets", "regex")
@@ -23,6 +25,7 @@ def main(words: Sequence[str]) -> int:
     """0; 1 when a ratio was missed; 2 for wrong usage."""
     options = _parser().parse_args(words)
     rounds, sample = (1, 1) if options.quick else (options.rounds, SAMPLE_NS)
+    yard = yardstick()
     targets: list[list[str]] = []
     figures: list[list[str]] = []
     failed = False
@@ -30,18 +33,15 @@ def main(words: Sequence[str]) -> int:
         module = import_module(f"bench.kernels.{name}")
         rows: list[tuple[Row, Figures]] = []
         for row in module.rows():
-            ns = measure(row, rounds, sample)
-            rows.append((row, ns))
-            figures += ([row.title, contender, *_figure(row, value)] for contender, value in ns.items())
+            ns = _measured(row, yard, rounds, sample)
+            rows.append((row, {name: figure for name, figure in ns.items() if name != YARDSTICK}))
+            figures += ([row.title, contender, *_figure(row, contender, value)] for contender, value in ns.items())
             failed |= any(target.gate and not target.met(row, ns) for target in row.targets)
-            verdicts = [
-                [row.title, each.measured(row, ns), each.wanted(), "yes" if each.met(row, ns) else "NO"]
-                for each in row.targets
-            ]
+            verdicts = [verdict(row, each, ns) for each in row.targets]
             print("\n".join(" | ".join(cells) for cells in verdicts or figures[-len(ns) :]), flush=True)
             targets += verdicts
         for title, measured, wanted, met in getattr(module, "together", _nothing)(rows):
-            targets.append([title, measured, wanted, "yes" if met else "NO"])
+            targets.append([title, measured, "", wanted, "yes" if met else "NO"])
             print(" | ".join(targets[-1]), flush=True)
             failed |= not met
     text = _page(targets, figures, quick=options.quick)
@@ -53,23 +53,42 @@ def main(words: Sequence[str]) -> int:
     return MISSED if failed and not options.quick else 0
 
 
+def _measured(row: Row, yard: Work, rounds: int, sample_ns: int) -> Figures:
+    """What each contender takes, and the yardstick among them."""
+    figures = measure(replace(row, work={**row.work, YARDSTICK: yard}, calls=1), rounds, sample_ns)
+    return {name: ns if name == YARDSTICK else ns / row.calls for name, ns in figures.items()}
+
+
+def verdict(row: Row, target: Target, ns: Figures) -> list[str]:
+    """A line of the table of targets."""
+    there = scaled(ns)
+    by_yardstick = "" if target.measured(row, there) == target.measured(row, ns) else target.measured(row, there)
+    met = "yes" if target.met(row, ns) else "there" if target.met(row, there) else "NO"
+    return [row.title, target.measured(row, ns), by_yardstick, target.wanted(), met]
+
+
 def _nothing(_rows: object) -> tuple[()]:
     """A kernel without a target over all of its rows."""
     return ()
 
 
-def _figure(row: Row, ns: float) -> tuple[str, str]:
+def _figure(row: Row, name: str, ns: float) -> tuple[str, str]:
+    if name == YARDSTICK:
+        return f"{ns:,.0f}", ""
     return (f"{ns:,.0f}" if ns >= 1000 else f"{ns:.4g}", f"{row.size / ns:.3g}" if row.size else f"{1000 / ns:.3g} M/s")
 
 
 def _page(targets: list[list[str]], figures: list[list[str]], *, quick: bool) -> str:
     warning = "\n**A quick run: it shows that everything runs, its figures mean nothing.**\n" if quick else ""
     facts = "\n".join(f"- {name}: {value}" for name, value in machine().items() if name != "packages")
-    head = ["", "measured", "wanted", "met"]
+    head = ["", "measured", "by the yardstick", "wanted", "met"]
     return f"""{warning}
 {facts}
 
 ## Targets
+
+In every row a parser in Python takes turns too (`sqlglot`, a query of 152 bytes). Where the targets were set it takes
+294 us: "by the yardstick" is what a figure would be there, and "there" what meets its target only so. Ratios need none.
 
 {table(head, targets)}
 

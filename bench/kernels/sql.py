@@ -32,6 +32,11 @@ RISKS: Final = [
 ]  # fmt: skip
 
 
+def yardstick() -> Callable[[], object]:
+    """A query of 152 bytes through a parser in Python: what all rows have in common."""
+    return partial(peer("sqlglot", "sqlglot==30.30.0").parse_one, QUERY)
+
+
 def rows() -> Iterator[Row]:
     """One query of about 150 bytes."""
     rust, python = (SqlCheck(implementation=each).check for each in ("rust", "python"))

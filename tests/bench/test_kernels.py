@@ -6,7 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bench.kernels import Rate, Row, Times, Within
+from bench.kernels import YARD_NS, YARDSTICK, Rate, Row, Times, Within, scaled
+from bench.kernels.__main__ import verdict
 from tests.serving import ROOT
 from tests.sizes import LONG
 
@@ -38,3 +39,13 @@ def test_targets() -> None:
     assert not Times(9.1, "peer").met(row, ns)
     assert Times(2, "peer", "twin").met(row, ns)
     assert not Times(2.1, "peer", "twin").met(row, ns)
+
+
+def test_a_slower_machine_is_judged_by_the_yardstick() -> None:
+    row = Row("a text", {"ours": str}, size=1000)
+    ns = {"ours": 100.0, YARDSTICK: 2 * YARD_NS}
+    assert scaled(ns)["ours"] == 50
+    assert scaled({"ours": 100.0}) == {"ours": 100.0}
+    assert verdict(row, Rate(10), ns) == ["a text", "10 GB/s", "20 GB/s", ">= 10 GB/s", "yes"]
+    assert verdict(row, Rate(20), ns)[-1] == "there"
+    assert verdict(row, Rate(20.1), ns)[-1] == "NO"
