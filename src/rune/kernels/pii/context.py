@@ -28,8 +28,14 @@ class Words:
     """Some words, each meant at the start of a word, its ASCII letters in any case."""
 
     def __init__(self, words: Sequence[str]) -> None:
-        # Without anything before the words the search skips to the bytes that they begin with.
-        self._words = re.compile(b"|".join(re.escape(word.encode().lower()) for word in words)).search
+        # Without anything before the words the search skips to the bytes that they begin with. Where it stops it tries
+        # one branch after the other, so there is only one for each of those bytes.
+        rests: dict[bytes, list[bytes]] = {}
+        for word in words:
+            lower = word.encode().lower()
+            rests.setdefault(lower[:1], []).append(re.escape(lower[1:]))
+        branches = (re.escape(first) + b"(?:" + b"|".join(rest) + b")" for first, rest in rests.items())
+        self._words = re.compile(b"|".join(branches)).search
 
     def before(self, lower: bytes, shapes: bytes, place: int) -> bool:
         """Whether one of the words stands before the place of a text, which is given in lower case."""
