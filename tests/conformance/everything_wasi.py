@@ -202,10 +202,11 @@ class Handlers(exports.Handlers):
 
     def handle_subscribe(self, uri: str) -> None:
         if uri.startswith("bad://"):
-            misbehave.act(uri.removeprefix("bad://"))
+            misbehave.silently(uri.removeprefix("bad://"))
 
     def handle_unsubscribe(self, uri: str) -> None:
-        self.handle_subscribe(uri)
+        if uri.startswith("bye://"):
+            misbehave.silently(uri.removeprefix("bye://"))
 
     def handle_complete(self, ref_type: Any, ref_value: str) -> list[Any]:
         typed = json.loads(ref_value)["argument"]["value"]
@@ -214,5 +215,5 @@ class Handlers(exports.Handlers):
         return [handlers.Completion(word, None) for word in ("paris", "park", "party") if word.startswith(typed)]
 
     def handle_elicit(self, message: str, fields: list[Any]) -> Any:
-        misbehave.act(message)
-        return handlers.ElicitationResponse(json.dumps({each.name: message for each in fields}).encode())
+        said = "".join(block.value.text for block in misbehave.act(message))
+        return handlers.ElicitationResponse(json.dumps({each.name: said for each in fields}).encode())

@@ -49,7 +49,7 @@ def flood() -> list[Any]:
 
 
 def logs() -> list[Any]:
-    for _ in range(100_000):
+    for _ in range(5_000):
         runtime.log(content.LogLevel.INFO, "again", None)
     return [text("logged")]
 
@@ -91,6 +91,13 @@ def act(name: str) -> list[Any]:
     if name not in DEEDS:
         raise Err(types.Error(types.ErrorCode.INVALID_PARAMS, f"no deed {name}", None))
     return DEEDS[name]()
+
+
+def silently(name: str) -> None:
+    """For handlers whose results have no value: what the host refused is said by an error."""
+    said = act(name)
+    if name in ("late", "twice"):
+        raise Err(types.Error(types.ErrorCode.INVALID_REQUEST, said[0].value.text, None))
 
 
 def register(how: str) -> None:

@@ -32,7 +32,7 @@ COMPILE_TIMEOUT: Final = 600
 
 _SETTINGS: Final = "epoch"
 _STACK: Final = ("error while executing at wasm backtrace", "0x")
-_NUMBERED: Final = re.compile(r"^\d+: ")
+_NUMBERED: Final = re.compile(r"^\d+:\s+")
 
 
 class Clock:

@@ -80,6 +80,18 @@ def prompt(record: Json) -> Json:
     return found
 
 
+def checked(data: bytes, what: str) -> None:
+    """That what a guest answered is JSON.
+
+    Raises:
+        ProtocolError: it is none.
+    """
+    try:
+        decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise misfit(what, error) from None
+
+
 # --- what handlers answer --------------------------------------------------------------------------------------------
 
 

@@ -143,9 +143,10 @@ class WasiDialect:
         """Have the guest answer questions that a form would put to a user: JSON.
 
         Raises:
-            ProtocolError, NotFound: the `error` of the guest.
+            ProtocolError, NotFound: the `error` of the guest, or its answer is no JSON.
         """
         found: bytes = self._ask(instance, "handle-elicit", message, fields)["values"]
+        shapes.checked(found, "elicitation")
         return found
 
     def subscribe(self, instance: Guest, uri: str, wanted: bool) -> None:
@@ -210,8 +211,10 @@ def _register_server(instance: Guest, info: dict[str, Any]) -> None:
 
 
 def _registering(member: str, kind: str, key: str, shape: Callable[[dict[str, Any]], dict[str, Any]]) -> Any:
+    function = "register-resource-templates" if member == "templates" else f"register-{member}"
+
     def register(instance: Guest, entries: list[dict[str, Any]]) -> None:
-        registry = _open(instance, f"register-{member}")
+        registry = _open(instance, function)
         listed: list[dict[str, Any]] = getattr(registry, member)
         found = [shape(each) for each in entries]
         # All or none of them.

@@ -1,5 +1,6 @@
 // A server that does in every handler what its argument says: err, trap, loop, memory, flood, logs, utf8, late, twice.
-// Names, URIs and values end in the word; anything else is answered well.
+// Names, URIs and values end in the word; anything else is answered well. A subscription to `bad://` misbehaves when it
+// begins, one to `bye://` when it ends.
 #include "wasi_mcp.h"
 
 static mcp_done done;
@@ -61,7 +62,7 @@ static bool misbehave(mcp_str how, mcp_result *result) {
     result->items = blocks;
     result->count = 100;
   } else if (ends(how, "logs")) {
-    for (int at = 0; at < 100000; at++) mcp_log(MCP_INFO, "again", 5, 0, 0, 0, &done);
+    for (int at = 0; at < 5000; at++) mcp_log(MCP_INFO, "again", 5, 0, 0, 0, &done);
     mcp_answer(result, "logged", 6);
   } else if (ends(how, "utf8")) {
     mcp_answer(result, "\xff\xfe lies", 7);
@@ -109,15 +110,20 @@ void get_prompt(mcp_str name, mcp_opt_str arguments, mcp_result *result) {
   }
 }
 
-// Results without a value: what misbehave answered besides errors says nothing.
-static void nothing(mcp_str uri, mcp_result *result) {
-  misbehave(uri, result);
-  if (!result->failed) *result = (mcp_result){0};
+// Results without a value: what the host refused is said by an error, and an error is where a lie can be.
+static void nothing(mcp_str uri, const char *when, mcp_result *result) {
+  if (__builtin_memcmp(uri.text, when, 3)) return;
+  if (ends(uri, "utf8")) mcp_fail(result, MCP_INVALID_PARAMS, "\xff\xfe lies");
+  else if (misbehave(uri, result) && !result->failed) *result = (mcp_result){0};
+  if (ends(uri, "late") || ends(uri, "twice")) {
+    result->failed = 1;
+    result->error = done.error;
+  }
 }
 
-void handle_subscribe(mcp_str uri, mcp_result *result) { nothing(uri, result); }
+void handle_subscribe(mcp_str uri, mcp_result *result) { nothing(uri, "bad", result); }
 
-void handle_unsubscribe(mcp_str uri, mcp_result *result) { nothing(uri, result); }
+void handle_unsubscribe(mcp_str uri, mcp_result *result) { nothing(uri, "bye", result); }
 
 void handle_complete(int kind, mcp_str value, mcp_result *result) {
   static const char *words[] = {"err", "trap", "loop", "memory", "flood", "logs", "utf8", "late", "twice"};
@@ -140,7 +146,21 @@ void handle_complete(int kind, mcp_str value, mcp_result *result) {
 }
 
 void handle_elicit(mcp_str message, const mcp_field *fields, size_t count, mcp_result *result) {
+  static char said[512] = "{\"said\":\"";
+  size_t size = 9;
   (void)fields, (void)count;
-  if (misbehave(message, result) && result->failed) return;
-  *result = (mcp_result){.items = "{}", .count = 2};
+  if (ends(message, "flood")) {
+    *result = (mcp_result){.items = mcp_alloc(8 << 20), .count = 8 << 20};
+    return;
+  }
+  if (ends(message, "utf8")) {
+    *result = (mcp_result){.items = "\xff\xfe", .count = 2};
+    return;
+  }
+  if (!misbehave(message, result)) mcp_answer(result, "well done", 9);
+  if (result->failed) return;
+  mcp_str text = ((const mcp_block *)result->items)->text.text;
+  for (size_t at = 0; at < text.size && size + 2 < sizeof said; at++) said[size++] = text.text[at];
+  said[size++] = '"', said[size++] = '}';
+  *result = (mcp_result){.items = said, .count = size};
 }

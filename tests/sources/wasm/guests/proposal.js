@@ -10,6 +10,8 @@ const json = (data) => JSON.parse(decodeURIComponent(escape(String.fromCharCode(
 const tool = (name, description = name, schema = '{"type":"object"}') => ({
   name, description, inputSchema: bytes(schema), annotations: { readOnlyHint: true },
 });
+const resource = (uri) => ({ uri, name: 'odd' });
+const template = (uriTemplate) => ({ uriTemplate, name: 'odd' });
 const text = (said, annotations) => ({ tag: 'text', val: { contentType: 'text', text: said, annotations } });
 
 // What the host says to something that it may refuse.
@@ -23,6 +25,8 @@ const attempt = (work) => {
   }
 };
 
+const attempts = (each) => JSON.stringify(Object.fromEntries(Object.entries(each).map(([what, work]) => [what, attempt(work)])));
+
 const info = {
   name: 'proposal', version: '1.2.3', instructions: 'Try it.',
   capabilities: { completions: {}, resources: { subscribe: true }, tools: {}, prompts: {}, logging: {} },
@@ -31,15 +35,25 @@ const info = {
 export const run = {
   run() {
     runtime.registerServer(info);
-    const refused = [
-      () => runtime.registerServer(info),
-      () => runtime.registerTools([tool('one'), tool('one')]),
-      () => runtime.registerTools([tool('bad', 'bad', '{"type":')]),
-      () => runtime.registerTools([tool('bad', 'bad', '{"type":"string"}')]),
-      () => runtime.reportProgress('none', 1, undefined),
-    ].map(attempt);
-    const names = ['echo', 'tell', 'late', 'twice', 'fail', 'change', 'blocks', 'logs'];
-    runtime.registerTools([...names.map((name) => tool(name)), tool('refused', JSON.stringify(refused))]);
+    const before = attempts({
+      'register-server again': () => runtime.registerServer(info),
+      'register-tools double': () => runtime.registerTools([tool('odd'), tool('odd')]),
+      'register-resources double': () => runtime.registerResources([resource('odd://a'), resource('odd://a')]),
+      'register-resource-templates double': () =>
+        runtime.registerResourceTemplates([template('odd://{a}'), template('odd://{a}')]),
+      'register-prompts double': () => runtime.registerPrompts([{ name: 'odd' }, { name: 'odd' }]),
+      'register-tools nameless': () => runtime.registerTools([tool('')]),
+      'register-resources nameless': () => runtime.registerResources([resource('')]),
+      'register-resource-templates nameless': () => runtime.registerResourceTemplates([template('')]),
+      'register-prompts nameless': () => runtime.registerPrompts([{ name: '' }]),
+      'register-tools broken': () => runtime.registerTools([tool('odd', 'odd', '{"type":')]),
+      'register-tools string': () => runtime.registerTools([tool('odd', 'odd', '{"type":"string"}')]),
+      'send-notification early': () => runtime.sendNotification({ tag: 'tools-list-changed' }),
+      'report-progress early': () => runtime.reportProgress('none', 1, undefined),
+      'log broken': () => runtime.log('info', 'x', Uint8Array.of(255, 254)),
+    });
+    const names = ['echo', 'tell', 'after', 'twice', 'fail', 'change', 'blocks', 'logs'];
+    runtime.registerTools([...names.map((name) => tool(name)), tool('before', before)]);
     runtime.registerResources([{ uri: 'note://one', name: 'one', title: 'One', mimeType: 'text/plain', size: 3 }]);
     runtime.registerResourceTemplates([{ uriTemplate: 'note://{name}', name: 'note' }]);
     runtime.registerPrompts([{ name: 'hello', arguments: [{ name: 'who', required: true }] }]);
@@ -56,7 +70,17 @@ const told = {
     runtime.sendNotification({ tag: 'message', val: { level: 'critical', message: 'plain' } });
     return [text(attempt(() => runtime.sendNotification({ tag: 'cancelled', val: 'x' })))];
   },
-  late: () => [text(attempt(() => runtime.registerTools([tool('later')])))],
+  after: () => [text(attempts({
+    'register-server late': () => runtime.registerServer(info),
+    'register-tools late': () => runtime.registerTools([tool('late')]),
+    'register-resources late': () => runtime.registerResources([resource('late://a')]),
+    'register-resource-templates late': () => runtime.registerResourceTemplates([template('late://{a}')]),
+    'register-prompts late': () => runtime.registerPrompts([{ name: 'late' }]),
+    'serve twice': () => runtime.serve(),
+    'send-notification cancelled': () => runtime.sendNotification({ tag: 'cancelled', val: 'x' }),
+    'log broken late': () => runtime.log('info', 'x', Uint8Array.of(255, 254)),
+    'report-progress taken': () => runtime.reportProgress('x', 1, undefined),
+  }))],
   twice: () => [text(attempt(() => runtime.serve()))],
   fail(given) {
     throw new McpError(given.code, 'no é', bytes({ retry: 5 }));
