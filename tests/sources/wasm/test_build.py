@@ -90,10 +90,18 @@ def test_a_c_library_is_there_for_who_includes_it(tmp_path: Path) -> None:
     source = tmp_path / "app.c"
     text = '#include "rune.h"\n#include <math.h>\n#include <string.h>\n'
     text += 'static void f(rune_call *call) { rune_answer_integer(call, strlen("four") + (long)sqrt(16.0)); }\n'
-    source.write_text(text + 'RUNE_TOOLS({"f", "Eight.", "{\\"type\\":\\"object\\"}", f},)\n')
+    text += 'RUNE_TOOLS({"f", "Eight.", "{\\"type\\":\\"object\\"}", f},)\n'
+    source.write_text(text)
     done = guests.build(source)
     assert done.returncode == 0, done.stderr
     assert "export rune:guest/tools@0.1.0;" in wit(tmp_path / "app.wasm")
+    source.write_text(text.replace("<math.h>", "<stdio.h>").replace("(long)sqrt(16.0)", 'printf("x")'))
+    done = guests.build(source)
+    assert done.returncode == 1
+    assert (
+        "app.c: what it uses of the C library asks the system for fd_close, fd_fdstat_get, fd_seek, fd_write"
+        in done.stderr
+    )
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,20 @@ async def test_a_call_that_is_given_up_gives_its_place_free(hand: Path, tmp_path
         assert await client.call_tool("echo", ANSWER)
 
 
+async def test_guests_that_compute_hold_up_nobody(opened: Open, hand: Path) -> None:
+    """Three compute for ever, each in a thread of its own and without the lock of the interpreter: else neither the
+    fourth would be answered nor this test go on before they are stopped."""
+    async with asyncio.timeout(DEADLINE), opened(hand) as client:
+        endless = [asyncio.create_task(client.call_tool("spin", {})) for _ in range(3)]
+        for _ in range(20):
+            assert await client.call_tool("echo", ANSWER)
+        assert not any(task.done() for task in endless)
+        for task in endless:
+            task.cancel()
+        await asyncio.wait(endless)
+        assert await client.call_tool("echo", ANSWER)
+
+
 async def test_a_flood_is_an_error_that_names_the_limit(opened: Open, hand: Path) -> None:
     async with asyncio.timeout(DEADLINE), opened(hand) as client:
         answer = await client.call_tool("flood", {})

@@ -24,6 +24,7 @@ TIMEOUT: Final = 600
 COMPONENT: Final = b"\0asm\x0d\0\1\0"
 _WASI_MCP: Final = re.compile(r"wasi[:_]mcp|\bexports\.(Run|Handlers)\b")
 _FETCH: Final = re.compile(r"rune:guest/http|\bwit_world\.imports import\b.*\bhttp\b")
+_SYSTEM: Final = re.compile(rb"\x16wasi_snapshot_preview1([\x01-\x7f])(\w+)")
 _INCLUDE: Final = re.compile(r"^\s*#\s*include\s*<([^>]+)>", re.MULTILINE)
 _FREESTANDING: Final = {"stdarg.h", "stdbool.h", "stddef.h", "stdint.h", "limits.h", "float.h", "iso646.h"}
 
@@ -244,9 +245,20 @@ def _c(job: _Job) -> Path:
         *compiler, "cc", "-target", *target, "-mbulk-memory", "-O2", "-Wall", "-Wl,--strip-all", "-I",
         _home("guests") / "c", "-I", job.source.parent, "-o", core, job.source,
     )  # fmt: skip
+    if asked := _asked(core.read_bytes()):
+        raise RuneError(
+            f"{job.source.name}: what it uses of the C library asks the system for {', '.join(asked)}",
+            hint="memory, texts and numbers need no system; for files, clocks and output take Python or JavaScript",
+        )
     job.run(tools, "component", "embed", _home("wit"), core, "-w", job.world, "-o", typed)
     job.run(tools, "component", "new", typed, "-o", made)
     return made
+
+
+def _asked(core: bytes) -> list[str]:
+    """The functions of the system that a module imports, in the way that components do not have: each is the name of
+    the module and its own, both with their lengths before them."""
+    return sorted({found[2][: found[1][0]].decode() for found in _SYSTEM.finditer(core)})
 
 
 def _zig(source: Path, hint: str) -> Path:
