@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -37,11 +38,18 @@ class Bad(NamedTuple):
     client: Client
 
 
+@cache
+def built(language: str) -> Path:
+    """Built and compiled, however long that takes."""
+    return guests.served(SOURCES[language])
+
+
 @pytest.fixture
 async def bad(language: str) -> AsyncIterator[Bad]:
     limits = LimitsTable(memory=Size(64 << 20), cpu_time=CPU[language])
-    path = guests.component(SOURCES[language])
-    source = WasmSource("bad", path, PolicyTable(environment={"BAD": "1"}, limits=limits), guests.compiled() / "wasm")
+    source = WasmSource(
+        "bad", built(language), PolicyTable(environment={"BAD": "1"}, limits=limits), guests.compiled() / "wasm"
+    )
     async with around(source) as gateway, Client(gateway) as client:
         yield Bad(source, client)
 

@@ -22,7 +22,7 @@ DEADLINE = 60
 
 @pytest.fixture(scope="module")
 def proposal() -> Path:
-    return guests.component(Path(__file__).with_name("guests") / "proposal.js")
+    return guests.served(Path(__file__).with_name("guests") / "proposal.js")
 
 
 @pytest.fixture
