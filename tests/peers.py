@@ -226,6 +226,11 @@ def redis_server() -> str:
     return str(found)
 
 
+def plugin_builders() -> Path:
+    """What builds packages of plugins, and the wheel of Rune: for an environment that shall not fetch them again."""
+    return python_venv("plugin-builders", "hatchling==1.27.0", "setuptools==82.0.0", "setuptools-rust==1.13.0")
+
+
 def json_repair_python() -> str:
     """A Python with PyPI json_repair 0.64.6 that can run its tests."""
     folder = python_venv("json-repair", "json_repair==0.64.6", "pytest", "jsonschema", "pydantic")

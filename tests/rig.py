@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final
@@ -103,16 +103,18 @@ class Rig:
 
 
 @contextmanager
-def rig(*words: str, cwd: Path = ROOT) -> Iterator[Rig]:
+def rig(*words: str, cwd: Path = ROOT, program: str = RUNE, environ: Mapping[str, str] | None = None) -> Iterator[Rig]:
     """`rune serve WORDS` on a free port, healthy. A server that still runs at the end must stop with status 0.
+    `program` is a `rune` of another environment.
 
     Raises:
         RuntimeError: when it does not start or does not end well, with what it said.
     """
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
-            [RUNE, "serve", "--port", "0", "--json", *words],
+            [program, "serve", "--port", "0", "--json", *words],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, cwd=cwd,
+            env=None if environ is None else {**os.environ, **environ},
         )  # fmt: skip
         try:
             found = Rig(process, _url(process, log), log)

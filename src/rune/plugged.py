@@ -18,7 +18,7 @@ from rune.pipeline import Pipeline
 from rune.plugin import Plugin, PluginCondition, PluginConfig
 from rune.store import Store
 
-log = logging.getLogger("rune.plugins")
+log = logging.getLogger("rune.plugged")
 
 BUILT_IN: Final = {
     "cache": "rune.plugins.cache:Cache",

@@ -10,7 +10,7 @@ import pytest
 # Each room may import rooms of its own line and of the lines below it.
 LAYERS = (
     "cli demo __main__",
-    "app connect wasm",
+    "app connect wasm scaffold",
     "build web",
     "gateway",
     "chain plugged facade pyfile",

@@ -24,6 +24,7 @@ VERBS: Final = {
     "resource": ("rune.cli.resources:resource", "List and read resources."),
     "prompt": ("rune.cli.prompts:prompt", "List and get prompts."),
     "plugins": ("rune.cli.plugins:plugins", "List, show and measure the plugins of a config."),
+    "new": ("rune.cli.new:new", "Begin a plugin of your own."),
     "inspect": ("rune.cli.inspect:inspect", "Show what a server is and offers."),
     "wasm": ("rune.cli.wasm:wasm", "Build, add and grant WebAssembly components."),
     "auth": ("rune.cli.auth:auth", "Sign in to servers, list and end sign-ins."),

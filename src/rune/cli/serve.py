@@ -60,8 +60,9 @@ def serve(targets: tuple[str, ...], file: Path | None, as_json: bool, **options:
     """
     level = logging.DEBUG if options["verbose"] else logging.WARNING
     logging.basicConfig(stream=sys.stderr, level=level, format="%(name)s: %(message)s")
-    # What comes from a reload is for whoever has changed the config.
-    logging.getLogger("rune.reload").setLevel(logging.INFO)
+    # What comes from a reload is for whoever has changed the config, and what plugins are made of for who runs them.
+    for name in ("rune.reload", "rune.plugged"):
+        logging.getLogger(name).setLevel(logging.INFO)
     config = configured(targets, file, options["plugins"])
     given = {key: options[key] for key in ("host", "port") if options[key] is not None}
     table = msgspec.structs.replace(config.server, **given)

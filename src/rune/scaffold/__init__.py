@@ -1,0 +1,1 @@
+"""What `rune new` writes; the templates are data beside this file."""
