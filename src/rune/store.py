@@ -70,8 +70,9 @@ class Channels:
     def __bool__(self) -> bool:
         return bool(self._queues)
 
-    def __contains__(self, channel: str) -> bool:
-        return channel in self._queues
+    def alone(self, channel: str) -> bool:
+        """Whether nobody but one subscriber hears a channel here."""
+        return len(self._queues.get(channel, ())) <= 1
 
     def send(self, channel: str, message: bytes) -> None:
         """Hand a message to the subscribers here; a subscriber that does not read loses its oldest ones."""

@@ -117,6 +117,7 @@ class Tasks:
         self._store = store
         self._limit = limit
         self._running: dict[str, Running] = {}
+        self._saving: set[asyncio.Task[bool]] = set()
         self._beat: asyncio.Task[None] | None = None
         self._methods = {
             "tasks/get": self._get,
@@ -137,6 +138,9 @@ class Tasks:
         for job in (*jobs, *([self._beat] if self._beat else [])):
             job.cancel()
         await asyncio.gather(*jobs, return_exceptions=True)
+        if self._saving:
+            # Whoever was cancelled twice has not waited for it; the store closes next.
+            await asyncio.wait(self._saving)
 
     async def create(
         self, request: Request, source: str, body: Body, *, ttl_ms: int | None = TTL, poll_ms: int = POLL
@@ -306,8 +310,11 @@ class Tasks:
         finally:
             running.ready.set()
             record.questions = {}
+            saving = asyncio.create_task(self._saved(running))
+            self._saving.add(saving)
+            saving.add_done_callback(self._saving.discard)
             with suppress(asyncio.CancelledError):
-                await asyncio.shield(self._saved(running))
+                await asyncio.shield(saving)
 
     async def _saved(self, running: Running) -> bool:
         """Write a record. One that is done and cannot be written stays here, until a later attempt."""

@@ -60,7 +60,7 @@ async def test_what_is_asked_while_it_is_away_fails_and_then_all_goes_on(caplog)
 
 
 async def test_one_that_says_nothing_is_not_waited_for_for_long(monkeypatch):
-    monkeypatch.setattr(redis, "ANSWER", 0.2)
+    monkeypatch.setattr(redis, "ANSWER", 2.0)
     with RedisServer.running() as server:
         async with RedisStore(server.url) as store:
             await store.set("k", b"1")
@@ -104,3 +104,24 @@ def test_a_url_that_is_none_is_not_repeated(url):
 async def test_nobody_there_is_said_at_the_start():
     with pytest.raises(ConfigError, match=r"store redis://127\.0\.0\.1:1/0: .*Connect call failed"):
         await RedisStore("redis://127.0.0.1:1").__aenter__()
+
+
+async def test_who_was_cancelled_hears_nothing_more():
+    with RedisServer.running() as server:
+        async with RedisStore(server.url) as store, store.subscribe("other"):
+            ready = asyncio.Event()
+
+            async def hear():
+                async with store.subscribe("c"):
+                    ready.set()
+                    await asyncio.Event().wait()
+
+            hearing = [asyncio.create_task(hear()) for _ in range(2)]
+            await ready.wait()
+            for each in hearing:
+                each.cancel()
+            await asyncio.wait(hearing)
+            async with asyncio.timeout(30):
+                while b"{rune}:channel:c" in await store._redis.pubsub_channels():
+                    await asyncio.sleep(0.02)
+            assert b"{rune}:channel:other" in await store._redis.pubsub_channels()

@@ -144,9 +144,11 @@ class RedisStore:
         async with self._channels.subscribe(channel) as messages:
             with self._there():
                 await ear.hear(channel)
-            yield messages
-        if channel not in self._channels:
-            await ear.leave(channel)
+            try:
+                yield messages
+            finally:
+                if self._channels.alone(channel):
+                    await ear.leave(channel)
 
     async def _run(self, script: str, *arguments: Any) -> Any:
         """One round trip: Redis knows a script by its digest once it has seen it."""
