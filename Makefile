@@ -83,7 +83,7 @@ rust-verify: setup
 FUZZ_SECONDS ?= 600
 rust-fuzz:
 	@command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz --locked
-	for kernel in pii rate regex repair secrets sql; do \
+	for kernel in escapes pii rate regex repair secrets sql words; do \
 	cargo +nightly fuzz run $$kernel -- -max_total_time=$(FUZZ_SECONDS) -max_len=4096 || exit 1; done
 
 rust-audit:

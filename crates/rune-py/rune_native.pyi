@@ -13,6 +13,16 @@ class Pii:
     def mask(self, text: str) -> str:
         """The text with every entity replaced; the very same object when there is none."""
 
+    def clean(self, json: bytes) -> bool:
+        """Whether nothing is in the texts of some JSON, as it stands."""
+
+class Words:
+    def __init__(self, words: list[bytes]) -> None:
+        """Words that are looked for: in lower case, as UTF-8, none of them empty."""
+
+    def absent(self, json: bytes) -> bool:
+        """Whether certainly none of them stands in some JSON, in any case."""
+
 class Sql:
     def __init__(self, dialect: str) -> None:
         """A judge for the SQL of a kind of database, by its name."""

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, Protocol, TypeAlias
 
 from rune.errors import ConfigError
 from rune.kernels import pii, rate, repair, secrets, sql
+from rune.kernels import words as words_twin
 from rune.kernels.regex import Pattern
 
 _module: Any = None
@@ -33,17 +34,29 @@ log = logging.getLogger("rune.native")
 Implementation: TypeAlias = Literal["rust", "python"]
 Wanted: TypeAlias = Literal["auto", "rust", "python"]
 
-ABI: Final = 6
+ABI: Final = 7
 """What this version of Rune calls in the wheel; it says so itself as `rune_native.ABI`."""
 MODES: Final = ("auto", "require", "off")
 
 
-class Pii(Protocol):
-    """A scanner for personal data, or for secrets."""
+class Scanner(Protocol):
+    """A scanner for kinds of things in text."""
 
     def scan(self, text: str) -> list[tuple[int, int, str]]: ...
 
     def mask(self, text: str) -> str: ...
+
+
+class Pii(Scanner, Protocol):
+    """A scanner for personal data."""
+
+    def clean(self, json: bytes) -> bool: ...
+
+
+class Words(Protocol):
+    """Words that are looked for in JSON."""
+
+    def absent(self, json: bytes) -> bool: ...
 
 
 class Sql(Protocol):
@@ -106,7 +119,19 @@ def make_sql(wanted: Wanted, dialect: str) -> tuple[Sql, Implementation]:
     return judge, "python" if module is None else "rust"
 
 
-def make_secrets(wanted: Wanted, kinds: Iterable[str], by: str) -> tuple[Pii, Implementation]:
+def make_words(wanted: Wanted, words: Iterable[str]) -> tuple[Words, Implementation]:
+    """What tells that none of some words stands in JSON, in any case, and what it is made of.
+
+    Raises:
+        ConfigError: for Rust where there is none.
+    """
+    module = choose(wanted)
+    lower = [word.lower().encode("utf-8", "surrogatepass") for word in words]
+    made: Words = (words_twin if module is None else module).Words(lower)
+    return made, "python" if module is None else "rust"
+
+
+def make_secrets(wanted: Wanted, kinds: Iterable[str], by: str) -> tuple[Scanner, Implementation]:
     """A scanner for some kinds of secrets, and what it is made of.
 
     Raises:
@@ -114,7 +139,7 @@ def make_secrets(wanted: Wanted, kinds: Iterable[str], by: str) -> tuple[Pii, Im
     """
     try:
         module = choose(wanted)
-        scanner: Pii = secrets.Secrets(kinds, by) if module is None else module.Secrets(list(kinds), by)
+        scanner: Scanner = secrets.Secrets(kinds, by) if module is None else module.Secrets(list(kinds), by)
     except ValueError as error:
         raise ConfigError(f"secrets: {error}", hint=f"known kinds: {', '.join(secrets.KINDS)}") from None
     return scanner, "python" if module is None else "rust"

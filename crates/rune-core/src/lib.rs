@@ -1,6 +1,7 @@
 //! The inner loops of Rune's plugins: pure functions on bytes. Each has a Python twin with the same output.
 #![deny(unsafe_code)]
 
+pub mod escapes;
 pub mod pii;
 pub mod rate;
 pub mod regex;
@@ -10,3 +11,4 @@ mod span;
 pub mod sql;
 mod trigger;
 mod window;
+pub mod words;

@@ -6,6 +6,7 @@ mod regex;
 mod repair;
 mod secrets;
 mod sql;
+mod words;
 
 use std::borrow::Cow;
 
@@ -16,7 +17,7 @@ use pyo3::types::{PyBytes, PyString};
 const DETACH: usize = 32 * 1024;
 
 /// Goes up with every change of what Python may call.
-const ABI: u32 = 6;
+const ABI: u32 = 7;
 
 #[pymodule]
 fn rune_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -27,6 +28,7 @@ fn rune_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<regex::Regex>()?;
     module.add_class::<secrets::Secrets>()?;
     module.add_class::<sql::Sql>()?;
+    module.add_class::<words::Words>()?;
     module.add_function(wrap_pyfunction!(repair::repair, module)?)
 }
 

@@ -2,7 +2,7 @@
 
 use pyo3::prelude::*;
 use pyo3::types::PyString;
-use rune_core::pii::{Entity, Kind, mask, scan, to_code_points};
+use rune_core::pii::{Entity, Kind, clean, mask, scan, to_code_points};
 
 use crate::{away, bytes, text_of};
 
@@ -36,6 +36,11 @@ impl Pii {
             to_code_points(&data, &mut found);
         }
         Ok(found.into_iter().map(|Entity { start, end, kind }| (start, end, kind.name())).collect())
+    }
+
+    /// Whether nothing is in the texts of some JSON, as it stands.
+    fn clean(&self, py: Python<'_>, json: &[u8]) -> bool {
+        away(py, json, |json| clean(json, self.kinds))
     }
 
     /// The text with every entity replaced; the very same object when there is none.

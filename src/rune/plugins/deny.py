@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from rune.errors import ConfigError
+from rune.native import make_words
 from rune.plugin import ListPayload, Passing, Plugin, PluginConfig, PluginContext, PluginResult, PluginViolation
 from rune.request import Caller
 
@@ -22,6 +23,7 @@ _decode = msgspec.json.Decoder().decode
 
 class DenyList(Plugin):
     """`words` (in any case) must not stand in arguments; `tools` (globs over the names that clients see) do not exist.
+    `implementation` may be chosen.
 
     Raises:
         ConfigError: for a config with neither, or with other keys.
@@ -29,10 +31,12 @@ class DenyList(Plugin):
 
     def __init__(self, config: PluginConfig) -> None:
         super().__init__(config)
-        unknown = config.config.keys() - {"words", "tools"}
+        unknown = config.config.keys() - {"words", "tools", "implementation"}
         if unknown:
-            raise ConfigError(f"unknown key {sorted(unknown)[0]}", hint="known keys: words, tools")
+            raise ConfigError(f"unknown key {sorted(unknown)[0]}", hint="known keys: words, tools, implementation")
         self._words = tuple(word.lower() for word in _texts(config, "words"))
+        words, self.implementation = make_words(config.config.get("implementation", "auto"), self._words)
+        self._absent = words.absent
         self._tools = tuple(_texts(config, "tools"))
         self._matches = re.compile("|".join(map(translate, self._tools))).match if self._tools else None
         if not (self._words or self._tools):
@@ -42,22 +46,13 @@ class DenyList(Plugin):
         """Nothing is opened where no word stands anywhere in the JSON."""
         if hook == "tools_post_list":
             return None
-        words = self._words
-        denied = lru_cache(NAMES)(lambda name: self._denied(_decode(name)))
+        absent = self._absent if self._words else None
+        denied = lru_cache(NAMES)(lambda name: self._denied(_decode(name))) if self._tools else None
 
         def passes(raw: Mapping[str, bytes], caller: Caller) -> bool:
-            if "name" in raw and denied(raw["name"]):
+            if denied is not None and "name" in raw and denied(raw["name"]):
                 return False
-            if words:
-                args = raw["args"]
-                # An escape may stand for anything.
-                if args.find(b"\\") >= 0:
-                    return self._hit(_decode(args)) is None
-                lower = str(args, "utf-8").lower()
-                for word in words:
-                    if word in lower:
-                        return False
-            return True
+            return absent is None or absent(raw["args"])
 
         return passes
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Final
 
-import msgspec
-
 from rune.plugin import (
-    HOOKS,
     AnswerPayload,
     CompletionPayload,
     ListPayload,
     LogPayload,
-    Passing,
     Plugin,
     PluginContext,
     PluginResult,
@@ -26,12 +22,9 @@ from rune.plugin import (
     ToolPreInvokePayload,
 )
 from rune.plugins.said import WINDOW, Said
-from rune.request import Caller
 
 UNTOUCHED: Final = frozenset({"type", "mimeType", "blob", "data", "uri", "resultType", "role", "cacheScope"})
 """Members of content whose texts have a meaning for programs."""
-
-_decode = msgspec.json.Decoder().decode
 
 
 def mapped(value: Any, change: Callable[[str], str], kept: frozenset[str] = frozenset()) -> Any:
@@ -63,25 +56,6 @@ class TextPlugin(Plugin):
     longer than `window`, unless it is one run of visible ASCII characters."""
 
     window = WINDOW
-    local = False
-    """Whether it changes a text only if it would change every longer text with this one between quotes."""
-
-    def passing(self, hook: str) -> Passing | None:
-        """Nothing is opened where all of it, as it stands, is free of what the filter looks for."""
-        if not self.local or hook == "progress_pre_send":
-            return None
-        change, (key,) = self.text, HOOKS[hook].fields[-1:]
-
-        def passes(raw: Mapping[str, bytes], caller: Caller) -> bool:
-            value = raw[key]
-            # An escape may stand for anything. (`in` would cost an exception, see `jsonrpc.holds`.)
-            if value.find(b"\\") < 0:
-                text = str(value, "utf-8")
-                return change(text) is text
-            opened = _decode(value)
-            return mapped(opened, change) is opened
-
-        return passes
 
     def text(self, text: str) -> str:
         """The text as it may pass; the very same object when nothing is wrong with it."""
