@@ -13,7 +13,7 @@ import time
 from rune import native
 from rune.kernels.pii import KINDS
 from tests.kernels.corpus import labelled
-from tests.kernels.texts import mutants, texts
+from tests.kernels.texts import ibans, mutants, texts
 
 PORTION = 2_000
 
@@ -25,7 +25,7 @@ def main(minutes: float, seed: int) -> int:
     ends = time.monotonic() + minutes * 60
     count = found = 0
     while time.monotonic() < ends:
-        for stream in (texts(dice.getrandbits(64)), mutants(known, dice.getrandbits(64))):
+        for stream in (texts(dice.getrandbits(64)), mutants(known, dice.getrandbits(64)), ibans(dice.getrandbits(64))):
             for _ in range(PORTION):
                 text = next(stream)
                 count += 1

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rune import native
 from rune.kernels.pii import KINDS
 from tests.kernels.corpus import labelled
-from tests.kernels.texts import PIECES, mutants, texts
+from tests.kernels.texts import PIECES, ibans, mutants, texts
 from tests.sizes import LONG
 
 NATIVE = native.installed()[0] is not None
@@ -91,7 +91,7 @@ def test_what_is_found_and_where(scanner, text, entity, kind):
         "", "plain words", "a@b", "@home", "user@localhost", "1700000000", "order 123456789", "000-12-3456",
         "666-12-3456", "900-12-3456", "123-00-4567", "123-45-0000", "ORD-123-45-6789", "4111 1111 1111 1112",
         "0.4111111111111111", "6011 3650 6909 0490", "6011 5838 6795 4377", "DE88 3704 0044 0532 0130 00",
-        "XX89370400440532013000", "v1.2.3.4", "1.2.3.4.5",
+        "XX89370400440532013000", "SIAS NPHO MP4O IDQE DCA", "v1.2.3.4", "1.2.3.4.5",
         "256.1.1.1", "01.2.3.4", "12:30:45", "std::dec::bad", "::", "aa:bb:cc:dd:ee", "aa-bb-cc-dd-ee-ff-00",
         "12/05/1980", "on 2026-05-12 at 10:20", "555-123", "155-234-5678", "1,234,567", "3.14159265",
         "550e8400-e29b-41d4-a716-446655440000", "#12345678", "AKIAIOSFODNN7EXAMPLEX", "xAKIAIOSFODNN7EXAMPLE",
@@ -125,7 +125,11 @@ def test_only_the_wanted_kinds():
 def test_the_twins_agree_on_generated_texts():
     rust, python = (native.make_pii(name, KINDS, "#")[0] for name in ("rust", "python"))
     known = [text for text, _ in labelled(5_000 if LONG else 200)]
-    streams = ((texts(20260728), 1_000_000 if LONG else 6_000), (mutants(known, 20260728), 500_000 if LONG else 2_000))
+    streams = (
+        (texts(20260728), 1_000_000 if LONG else 6_000),
+        (mutants(known, 20260728), 500_000 if LONG else 2_000),
+        (ibans(20260728), 200_000 if LONG else 2_000),
+    )
     for stream, count in streams:
         for text in islice(stream, count):
             assert rust.scan(text) == python.scan(text), repr(text)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import random
+import string
 from collections.abc import Iterator, Sequence
+
+from rune.kernels.pii.tokens import IBAN_LENGTHS
 
 PIECES = (
     "123-45-6789", "4111 1111 1111 1111", "4111-1111-1111-1111", "5500005555555559", "378282246310005",
@@ -19,6 +22,7 @@ PIECES = (
     "\ud800", "\x00", "'", "%", "word", "-a-", "key", "6304", "1800", "2131",
 )  # fmt: skip
 MARKS = "0123456789 -./():@+_~=aAfFzZxé日\n"
+LETTERS = string.ascii_uppercase
 NOISE = "0123456789  --../():@+_~=aAfFzZeyJ\n"
 
 
@@ -53,6 +57,26 @@ def mutants(corpus: Sequence[str], seed: int) -> Iterator[str]:
                 + text
             )
         yield text
+
+
+def ibans(seed: int) -> Iterator[str]:
+    """Without end: what has the length and the remainder of an IBAN, with digits and letters in any place."""
+    dice = random.Random(seed)
+    lengths = sorted(IBAN_LENGTHS.items())
+    while True:
+        country, length = dice.choice(lengths)
+        share = dice.random()
+        tail = "".join(dice.choice("0123456789" if dice.random() < share else LETTERS) for _ in range(length - 4))
+        ends = [dice.choice(LETTERS) + dice.choice("0123456789" + LETTERS), f"{dice.randrange(100):02}"]
+        head = country.decode() + dice.choice(ends)
+        for last in "0123456789" + LETTERS:
+            code = head[:-1] + last + tail
+            if int("".join(str(int(each, 36)) for each in code[4:] + code[:4])) % 97 == 1:
+                break
+        if dice.random() < 0.4:
+            code = " ".join(code[at : at + 4] for at in range(0, length, 4))
+        around = ["".join(dice.choice(NOISE) for _ in range(dice.choice((0, 1, 3, 8, 50)))) for _ in range(2)]
+        yield code.join(around)
 
 
 def _glued(dice: random.Random, most: int) -> str:
