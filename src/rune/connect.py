@@ -196,7 +196,7 @@ class Client:
         params: dict[str, msgspec.Raw],
         progress: OnProgress | None = None,
         timeout: float | None = None,
-        retry: tuple[dict[str, msgspec.Raw] | None, dict[str, Any]] | None = None,
+        retry: tuple[dict[str, msgspec.Raw] | None, Mapping[str, Any]] | None = None,
     ) -> Result:
         handler = self._handler
         if handler is None:

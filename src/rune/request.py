@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeAlias
 
 import msgspec
@@ -82,6 +83,9 @@ class Relay(Emit):
 
 SILENT = Emit()
 
+STATELESS: Final[Mapping[str, Any]] = MappingProxyType({})
+"""No layer has kept anything. One for all: a dict of its own would be made for every request and every result."""
+
 
 class Request(msgspec.Struct, eq=False):
     """One thing that a client asks, in the dialect of 2026-07-28, whichever revision the client speaks.
@@ -102,7 +106,7 @@ class Request(msgspec.Struct, eq=False):
     target: Target | None = None
     deadline: float | None = None
     answers: dict[str, msgspec.Raw] | None = None
-    state: dict[str, Any] = {}
+    state: Mapping[str, Any] = STATELESS
     _capabilities: dict[str, Any] | None = None
 
     def replace(self, **changes: Any) -> Self:
@@ -169,7 +173,7 @@ class Result(msgspec.Struct, eq=False):
 
     raw: bytes
     kind: str = "complete"
-    state: dict[str, Any] = {}
+    state: Mapping[str, Any] = STATELESS
     memo: dict[str, bytes] | None = None
     abandon: Callable[[], None] | None = None
     meta: bytes | None = None
@@ -177,17 +181,17 @@ class Result(msgspec.Struct, eq=False):
     _value: dict[str, Any] | None = None
 
     @classmethod
-    def of(cls, value: Mapping[str, Any], kind: str = "complete", state: dict[str, Any] | None = None) -> Self:
+    def of(cls, value: Mapping[str, Any], kind: str = "complete", state: Mapping[str, Any] = STATELESS) -> Self:
         """A result from a Python value; `resultType` is added."""
-        return cls(_encode({"resultType": kind, **value}), kind, state or {})
+        return cls(_encode({"resultType": kind, **value}), kind, state)
 
     @classmethod
-    def ask(cls, questions: Mapping[str, Any], state: dict[str, Any] | None = None) -> Self:
+    def ask(cls, questions: Mapping[str, Any], state: Mapping[str, Any] = STATELESS) -> Self:
         """Questions to the user or the client: key -> `{"method": …, "params": …}` (2026-07-28, MRTR)."""
         value: dict[str, Any] = {"resultType": "input_required"}
         if questions:
             value["inputRequests"] = questions
-        return cls(_encode(value), "input_required", state or {})
+        return cls(_encode(value), "input_required", state)
 
     @property
     def value(self) -> dict[str, Any]:

@@ -69,7 +69,7 @@ class Seal:
         assert data is not None, "the store lost what it has just stored"
         return cls(msgspec.msgpack.decode(data, type=list[Key]))
 
-    def state(self, layers: dict[str, Any], bound: bytes, ttl: float = STATE_TTL) -> str:
+    def state(self, layers: Mapping[str, Any], bound: bytes, ttl: float = STATE_TTL) -> str:
         """requestState for an `input_required` result: what each layer wants to find again on the retry.
 
         `bound` is the `binding` of the request that is answered.

@@ -245,4 +245,6 @@ async def _call(rim, name):  # type: ignore[no-untyped-def]
     async def exchange() -> None:
         await rim.answer(opened(frame.encode()), Reply(), guard)
 
-    await watched(exchange(), guard)
+    rest = watched(exchange(), guard)
+    assert rest is not None, "the source holds the call"
+    await rest

@@ -67,6 +67,8 @@ _USUAL: Final = 2048
 _KEPT: Final = 256
 _GOOD: Final[dict[bytes, Meta]] = {}
 _LAST: Final[list[tuple[msgspec.Raw, Meta | None]]] = [(NOTHING, None)]
+_SAME: Final[dict[bytes, msgspec.Raw]] = {}
+"""What Mcp-Name has said, and what it has mirrored then."""
 
 _decode_meta = msgspec.json.Decoder(Meta).decode
 _decode_str = msgspec.json.Decoder(str).decode
@@ -245,10 +247,20 @@ def mirrored_by(headers: Mapping[bytes, bytes], row: Method, params: Mapping[str
     if raw is None:
         return True
     header = headers.get(NAME_HEADER)
+    if header is None:
+        return False
+    if _SAME.get(header) == raw:
+        # The same few names come again and again: cheaper than to decode both.
+        return True
     try:
-        return header is not None and header.decode("latin-1") == _decode_str(raw) and not header.startswith(_OPEN)
+        same = header.decode("latin-1") == _decode_str(raw) and not header.startswith(_OPEN)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return False
+    if same and len(raw) <= _USUAL:
+        if len(_SAME) >= _KEPT:
+            _SAME.pop(next(iter(_SAME)), None)
+        _SAME[header] = msgspec.Raw(bytes(raw))
+    return same
 
 
 def _check_version(version: bytes | None, meta: Meta | None) -> None:

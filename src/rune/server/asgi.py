@@ -27,7 +27,7 @@ PATIENCE: Final = 2.0
 """Seconds that requests in flight have when the server stops."""
 CLOSE: Final = (JSON, (b"connection", b"close"))
 _FEW: Final = 1024
-_LENGTHS: Final = tuple(b"%d" % length for length in range(_FEW))
+_LENGTHS: Final = tuple((b"content-length", b"%d" % length) for length in range(_FEW))
 SOCKETS: Final = ("/", "/ws")
 
 
@@ -40,8 +40,8 @@ class AsgiOut(Out, kw_only=True):
 
     async def respond(self, status: int, body: bytes, headers: Headers = (JSON,)) -> None:
         length = len(body)
-        headers = [*headers, (b"content-length", _LENGTHS[length] if length < _FEW else b"%d" % length)]
-        await self.send({"type": "http.response.start", "status": status, "headers": headers})
+        counted = _LENGTHS[length] if length < _FEW else (b"content-length", b"%d" % length)
+        await self.send({"type": "http.response.start", "status": status, "headers": [*headers, counted]})
         await self.send({"type": "http.response.body", "body": body})
 
     async def begin(self, status: int, headers: Headers) -> None:
@@ -102,11 +102,13 @@ class App:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             out = AsgiOut(receive=receive, send=send, stage=self._arrival)
-            try:
-                await watched(self._http(scope, out), out)
-            finally:
-                if out.watcher is not None:
-                    out.watcher.cancel()
+            rest = watched(self._http(scope, out), out)
+            if rest is not None:
+                try:
+                    await rest
+                finally:
+                    if out.watcher is not None:
+                        out.watcher.cancel()
         elif scope["type"] == "websocket":
             await self._websocket(scope, receive, send)
         else:

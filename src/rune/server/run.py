@@ -10,7 +10,7 @@ import logging
 from collections.abc import Coroutine, Generator
 from time import monotonic
 from types import coroutine
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 import msgspec
 
@@ -23,6 +23,7 @@ log = logging.getLogger("rune.server")
 T = TypeVar("T")
 
 Reason: TypeAlias = Literal["", "timeout", "gone", "drain"]
+_OVER: Final = object()
 Stage: TypeAlias = tuple[float | None, "set[Guard]", Request | None, bool]
 """How long it may take, where the guard stands, the request, and whether it ends when the client goes away."""
 
@@ -142,15 +143,16 @@ async def run(handler: Handler, request: Request, guard: Guard) -> Result:
         guard.leave()
 
 
-@coroutine
-def watched(job: Coroutine[Any, Any, None], guard: Guard) -> Generator[Any, Any, None]:
-    """`await job`, telling the guard when it suspends for the first time. It stays in the same task throughout: a timer
-    or a second task for every request would cost more than the request. For the same reason the job returns nothing: a
-    value would come out of it as an exception."""
-    for step in job.__await__():
-        guard.suspended()
-        yield from _steps(job, step)
-        return
+def watched(job: Coroutine[Any, Any, None], guard: Guard) -> Coroutine[Any, Any, None] | None:
+    """Take the first step of a job: the rest of it, to be awaited, when it waits for something, and its guard has been
+    told. It stays in the same task throughout: a timer or a second task for every request would cost more than the
+    request. For the same reason the job returns nothing: `next` makes no exception of such an end."""
+    steps = job.__await__()
+    step = next(steps, _OVER)
+    if step is _OVER:
+        return None
+    guard.suspended()
+    return _rest(steps, step)
 
 
 def begin(job: Coroutine[Any, Any, T]) -> tuple[T | None, Coroutine[Any, Any, T] | None]:
@@ -162,11 +164,11 @@ def begin(job: Coroutine[Any, Any, T]) -> tuple[T | None, Coroutine[Any, Any, T]
     return None, _rest(job, step)
 
 
-async def _rest(job: Coroutine[Any, Any, T], step: Any) -> T:
+async def _rest(job: Coroutine[Any, Any, T] | Generator[Any, Any, T], step: Any) -> T:
     return await coroutine(_steps)(job, step)
 
 
-def _steps(job: Coroutine[Any, Any, T], step: Any) -> Generator[Any, Any, T]:
+def _steps(job: Coroutine[Any, Any, T] | Generator[Any, Any, T], step: Any) -> Generator[Any, Any, T]:
     """What `await` does with a job that has already taken its first step."""
     try:
         while True:
