@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -78,6 +79,8 @@ class StdioLoad:
     def prepared(self, contender: Contender, effort: Effort) -> Iterator[Callable[[], Sample]]:
         seconds = 0.1 if self.key == "start_s" else effort.seconds
         words = ["stdio", "--era", self.era, "--depth", str(self.depth), "-d", str(seconds), "--", *contender.command()]
+        if self.key == "start_s":
+            loader(words)  # writes the bytecode, where it is missing
         yield lambda: loader(words)
 
 
@@ -151,11 +154,18 @@ class Run:
     def prepared(self, contender: Contender, effort: Effort) -> Iterator[Callable[[], Sample]]:
         def sample() -> Sample:
             begin = time.perf_counter()
-            subprocess.run([sys.executable, *contender.words], cwd=ROOT, check=True, timeout=PATIENCE)
+            command = [sys.executable, *contender.words]
+            subprocess.run(command, cwd=ROOT, env=installed(), check=True, timeout=PATIENCE)
             return {"wall_s": round(time.perf_counter() - begin, 3)}
 
         sample()  # writes the bytecode, where it is missing
         yield sample
+
+
+def installed() -> dict[str, str]:
+    """An environment in which Python keeps its bytecode, as the installer of a package writes it: without it each start
+    would compile all that it imports."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def loader(words: Sequence[str], module: str = "bench.load") -> Sample:
@@ -165,7 +175,9 @@ def loader(words: Sequence[str], module: str = "bench.load") -> Sample:
         BenchError: when an answer was wrong, or did not come.
     """
     command = [sys.executable, "-m", module, *words]
-    done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE)
+    done = subprocess.run(
+        command, cwd=ROOT, env=installed(), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE
+    )
     if done.returncode:
         raise BenchError(f"{' '.join(words)}:\n{done.stderr[-2000:]}")
     sample: Sample = json.loads(done.stdout)

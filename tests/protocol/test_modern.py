@@ -632,3 +632,23 @@ def test_headers_that_mirror_a_body_byte_for_byte(name: Any, same: bool) -> None
     headers = {b"mcp-protocol-version": MODERN.encode(), b"mcp-method": b"tools/call", b"mcp-name": b"echo"}
     params = {"name": msgspec.Raw(msgspec.json.encode(name))}
     assert modern.mirrored_by(headers, METHODS["tools/call"], params) is same
+
+
+def test_names_that_were_mirrored_are_remembered_within_a_bound() -> None:
+    """Each header is held against its own body, whatever it said before."""
+    headers = {b"mcp-protocol-version": MODERN.encode(), b"mcp-method": b"tools/call"}
+
+    def mirrored(header: str, name: bytes) -> bool:
+        named = {**headers, b"mcp-name": header.encode()}
+        return modern.mirrored_by(named, METHODS["tools/call"], {"name": msgspec.Raw(name)})
+
+    for number in [*range(modern._KEPT + 2), 0, modern._KEPT + 1]:
+        name = f"tool{number}"
+        assert mirrored(name, b'"%b"' % name.encode()), "new, or there before"
+        assert mirrored(name, b'"%b"' % name.encode()), "remembered"
+        assert mirrored(name, b'"\\u0074ool%d"' % number), "the same in other words"
+        assert not mirrored(name, b'"tool"') and not mirrored("tool", b'"%b"' % name.encode())
+        assert len(modern._SAME) <= modern._KEPT
+    long = "x" * modern._USUAL
+    assert mirrored(long, b'"%b"' % long.encode()) and long.encode() not in modern._SAME
+    assert not modern.mirrored_by(headers, METHODS["tools/call"], {"name": msgspec.Raw(b'"tool"')}), "no header"
