@@ -247,11 +247,9 @@ def mirrored_by(headers: Mapping[bytes, bytes], row: Method, params: Mapping[str
     if raw is None:
         return True
     header = headers.get(NAME_HEADER)
-    if header is None:
-        return False
-    if _SAME.get(header) == raw:
+    if header is None or _SAME.get(header) == raw:
         # The same few names come again and again: cheaper than to decode both.
-        return True
+        return header is not None
     try:
         same = header.decode("latin-1") == _decode_str(raw) and not header.startswith(_OPEN)
     except (msgspec.DecodeError, UnicodeDecodeError):
