@@ -7,6 +7,8 @@ PYTHON ?=
 PYTEST := $(BIN)/coverage run -m pytest -q
 ALONE := tests/e2e/test_defects.py tests/e2e/test_leaks.py tests/e2e/test_slow_clients.py tests/e2e/test_soak.py \
 	tests/e2e/oauth/test_login.py tests/wires/test_child.py
+# Files that take long begin early, so that none is left at the end while the other processes have nothing to do.
+SLOW := tests/e2e/test_new_plugin.py tests/e2e tests/conformance tests/sources tests/wires
 
 .PHONY: setup run test long lint types bench docs rust-dev rust-build rust-test rust-check rust-bench \
 	rust-test-all rust-verify rust-fuzz rust-audit rust-coverage
@@ -20,7 +22,7 @@ run: $(VENV)/.run
 # at the end. A test that failed beside others must fail alone too. A process that is killed may leave a broken file of coverage: the rest counts.
 test: setup
 	@$(BIN)/coverage erase
-	$(PYTEST) -n 3 --dist loadfile $(addprefix --ignore=,$(ALONE)) || $(PYTEST) --last-failed --last-failed-no-failures none
+	$(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder $(SLOW) tests $(addprefix --ignore=,$(ALONE)) || $(PYTEST) --last-failed --last-failed-no-failures none
 	$(PYTEST) $(ALONE) || $(PYTEST) --last-failed --last-failed-no-failures none
 	@$(BIN)/coverage combine -q || true
 	@$(BIN)/coverage report --fail-under=92

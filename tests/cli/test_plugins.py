@@ -67,7 +67,8 @@ def test_they_are_measured(rune: Rune, toml: Path, monkeypatch: pytest.MonkeyPat
         ["implementation", "name"],
     ]
     assert found[0]["tool_pre_invoke"] > 0
-    assert rune("plugins", "bench", "deny_list").out.startswith("deny_list\tpython\ttool_pre_invoke ")
+    line = f"deny_list\t{found[1]['implementation']}\ttool_pre_invoke "
+    assert rune("plugins", "bench", "deny_list").out.startswith(line)
 
 
 def test_a_config_without_any_says_how_to_have_one(rune: Rune, folder: Path) -> None:

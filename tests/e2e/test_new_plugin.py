@@ -46,8 +46,10 @@ class Home:
     def run(self, *command: str, check: bool = True, **environ: str) -> str:
         """What a command prints, in the folder of the package."""
         path = f"{self.environment / 'bin'}{os.pathsep}{os.environ['PATH']}"
+        # A make that runs these tests is not the one that runs there.
+        around = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
         done = subprocess.run(
-            command, cwd=self.package, env={**os.environ, **settings(), "PATH": path, **environ}, timeout=900,
+            command, cwd=self.package, env={**around, **settings(), "PATH": path, **environ}, timeout=900,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
         )  # fmt: skip
         assert not check or done.returncode == 0, f"{command}\n{done.stdout}"
@@ -155,7 +157,8 @@ def test_develop_test_lint(home: Home) -> None:
     ran = home.run("make", "test")
     assert " passed" in ran
     assert "skipped" not in ran or not CARGO
-    if LONG or home.built:
+    if LONG:
+        # Clippy compiles all that it is built on once more.
         assert "no issues found" in home.run("make", "lint")
 
 
