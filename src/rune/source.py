@@ -168,7 +168,11 @@ class Listeners:
             if heard is not None:
                 await heard.wait()
             request.emit(Note(ACKNOWLEDGED))
-            await (asyncio.Event() if over is None else over).wait()
+            if over is None:
+                # No Event: there may be thousands, and each of those has a deque.
+                await asyncio.get_running_loop().create_future()
+            else:
+                await over.wait()
         finally:
             remove()
         return Result.of({})

@@ -197,6 +197,9 @@ _ONLY_JSON: Final = (JSON,)
 class FastLane(HttpToolsProtocol):
     """uvicorn's HTTP/1.1 with the lane. Timeouts are kept by a sweep over all connections instead of timers."""
 
+    # With more than its own 28 attributes the dict of each connection would share its keys with none.
+    __slots__ = ("_begun", "_heads", "_idle", "lanes", "max_body", "running")
+
     lane: type[Lane] = Lane
 
     def __init__(self, lanes: Mapping[bytes, Endpoint], max_body: int, **uvicorn: Any) -> None:
