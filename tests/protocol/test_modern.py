@@ -625,6 +625,9 @@ def test_usual_metas_are_remembered_within_a_bound() -> None:
         assert found is not None and found.version == MODERN
         assert msgspec.json.decode(found.client) == info
         assert len(modern._GOOD) <= modern._KEPT
+    # Nor is one that is very long: it is judged like any other, each time.
+    meta["long"] = "x" * modern._USUAL
+    assert modern.good_meta(msgspec.Raw(msgspec.json.encode(meta))) is None
 
 
 @pytest.mark.parametrize(("name", "same"), [("echo", True), ("other", False), (5, False), (["echo"], False)])
