@@ -37,7 +37,16 @@ def main(where: str, mode: str = "") -> None:
         server.run("stdio")
     else:
         app = server.streamable_http_app(json_response="json" in mode, stateless_http="stateless" in mode)
-        uvicorn.run(app, port=int(where), loop="uvloop", http="httptools", log_level="warning", access_log=False)
+        uvicorn.run(
+            app,
+            port=int(where),
+            loop="uvloop",
+            http="httptools",
+            log_level="warning",
+            access_log=False,
+            # With 5 s it closes the connections of the first clients before the thousandth has come.
+            timeout_keep_alive=75,
+        )
 
 
 if __name__ == "__main__":
