@@ -86,9 +86,7 @@ def make_rate(wanted: Wanted, per_second: float, burst: float) -> tuple[Rate, Im
     """
     if not (per_second > 0 and burst >= 1):
         raise ConfigError(f"rate: {per_second:g} per second, {burst:g} at once", hint="more than 0, and at least 1")
-    module = choose(wanted)
-    made: Rate = (rate if module is None else module).Rate(float(per_second), float(burst))
-    return made, "python" if module is None else "rust"
+    return _made(wanted, rate.Rate, float(per_second), float(burst))
 
 
 def make_pii(wanted: Wanted, kinds: Iterable[str], by: str) -> tuple[Pii, Implementation]:
@@ -98,11 +96,9 @@ def make_pii(wanted: Wanted, kinds: Iterable[str], by: str) -> tuple[Pii, Implem
         ConfigError: for Rust where there is none, and for an unknown kind.
     """
     try:
-        module = choose(wanted)
-        scanner: Pii = pii.Pii(kinds, by) if module is None else module.Pii(list(kinds), by)
+        return _made(wanted, pii.Pii, list(kinds), by)
     except ValueError as error:
         raise ConfigError(f"pii: {error}", hint=f"known kinds: {', '.join(pii.KINDS)}") from None
-    return scanner, "python" if module is None else "rust"
 
 
 def make_sql(wanted: Wanted, dialect: str) -> tuple[Sql, Implementation]:
@@ -112,11 +108,9 @@ def make_sql(wanted: Wanted, dialect: str) -> tuple[Sql, Implementation]:
         ConfigError: for Rust where there is none, and for an unknown dialect.
     """
     try:
-        module = choose(wanted)
-        judge: Sql = sql.Sql(dialect) if module is None else module.Sql(dialect)
+        return _made(wanted, sql.Sql, dialect)
     except ValueError as error:
         raise ConfigError(f"sql: {error}", hint=f"known dialects: {', '.join(sql.DIALECTS)}") from None
-    return judge, "python" if module is None else "rust"
 
 
 def make_words(wanted: Wanted, words: Iterable[str]) -> tuple[Words, Implementation]:
@@ -125,10 +119,7 @@ def make_words(wanted: Wanted, words: Iterable[str]) -> tuple[Words, Implementat
     Raises:
         ConfigError: for Rust where there is none.
     """
-    module = choose(wanted)
-    lower = [word.lower().encode("utf-8", "surrogatepass") for word in words]
-    made: Words = (words_twin if module is None else module).Words(lower)
-    return made, "python" if module is None else "rust"
+    return _made(wanted, words_twin.Words, [word.lower().encode("utf-8", "surrogatepass") for word in words])
 
 
 def make_secrets(wanted: Wanted, kinds: Iterable[str], by: str) -> tuple[Scanner, Implementation]:
@@ -138,11 +129,9 @@ def make_secrets(wanted: Wanted, kinds: Iterable[str], by: str) -> tuple[Scanner
         ConfigError: for Rust where there is none, and for an unknown kind.
     """
     try:
-        module = choose(wanted)
-        scanner: Scanner = secrets.Secrets(kinds, by) if module is None else module.Secrets(list(kinds), by)
+        return _made(wanted, secrets.Secrets, list(kinds), by)
     except ValueError as error:
         raise ConfigError(f"secrets: {error}", hint=f"known kinds: {', '.join(secrets.KINDS)}") from None
-    return scanner, "python" if module is None else "rust"
 
 
 def make_repair(wanted: Wanted) -> tuple[Callable[[str], str | None], Implementation]:
@@ -174,6 +163,14 @@ def make_regex(wanted: Wanted, pattern: Pattern) -> tuple[Callable[[str], str | 
         return None, "python", str(error).splitlines()[-1]
     parts = ("" if found.wide else "texts beyond ASCII", "texts that end with a line end" if found.closed else "")
     return made.sub, "rust", " and ".join(filter(None, parts))
+
+
+def _made(wanted: Wanted, twin: Callable[..., Any], *arguments: Any) -> tuple[Any, Implementation]:
+    """What a twin makes, or what the one of the same name in the wheel makes where Rust is to run."""
+    module = choose(wanted)
+    if module is None:
+        return twin(*arguments), "python"
+    return getattr(module, twin.__name__)(*arguments), "rust"
 
 
 def choose(wanted: Wanted = "auto") -> Any:

@@ -23,7 +23,7 @@ from rune.request import Handler
 from rune.steps import Ask, Blocked, Running, Step, asked
 from rune.turn import Turn
 
-__all__ = ["Blocked", "Pipeline", "Turn"]
+__all__ = ["Blocked", "Pipeline"]
 
 log = logging.getLogger("rune.plugins")
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeAlias, Ty
 
 import msgspec
 
+from rune.errors import ConfigError
 from rune.store import Store
 
 if TYPE_CHECKING:
@@ -105,6 +106,17 @@ class PluginConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "mode", PluginMode(self.mode))
         object.__setattr__(self, "on_error", OnError(self.on_error))
+
+    def options(self, *known: str) -> dict[str, Any]:
+        """Its `config`, of which a plugin knows these keys.
+
+        Raises:
+            ConfigError: for another key.
+        """
+        unknown = self.config.keys() - set(known)
+        if unknown:
+            raise ConfigError(f"unknown key {sorted(unknown)[0]}", hint=f"known keys: {', '.join(known)}")
+        return self.config
 
     def model_dump(self) -> dict[str, Any]:
         """As plain values, for native halves of plugins."""

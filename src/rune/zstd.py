@@ -17,7 +17,7 @@ else:
     except ModuleNotFoundError:
         zstd = None  # type: ignore[assignment]
 
-__all__ = ["LEVEL", "MADE", "Coder", "Press", "needed", "zstd"]
+__all__ = ["LEVEL", "MADE", "Press", "needed", "zstd"]
 
 LEVEL: Final = 3
 MADE: Final = "zstd --train FILES -o FILE makes one"
@@ -35,25 +35,9 @@ def needed() -> None:
         raise ConfigError("needs the package backports.zstd", hint="pip install 'rune-mcp[compression]'")
 
 
-class Coder:
-    """Compresses whole texts, one after the other: what it works with is kept. Not for several threads."""
-
-    def __init__(self, level: int = LEVEL) -> None:
-        needed()
-        self._level = level
-        self._compressor = zstd.ZstdCompressor(level)
-
-    def code(self, data: bytes) -> bytes:
-        """One frame."""
-        return self._compressor.compress(data, self._compressor.FLUSH_FRAME)
-
-    def code_aside(self, data: bytes) -> bytes:
-        """The same for another thread."""
-        return zstd.compress(data, self._level)
-
-
 class Press:
-    """Compresses what is kept, with a dictionary: what all of it has in common is not written down each time.
+    """Compresses whole texts, one after the other: what it works with is kept. With a dictionary, what all of them have
+    in common is not written down each time. Not for several threads, but for `pack_aside`.
 
     `id` names the dictionary: eight bytes of its digest, or zeros where there is none.
     """

@@ -57,10 +57,7 @@ class Cache(Plugin):
 
     def __init__(self, config: PluginConfig, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(config)
-        given = config.config
-        unknown = given.keys() - set(KEYS)
-        if unknown:
-            raise ConfigError(f"unknown key {sorted(unknown)[0]}", hint=f"known keys: {', '.join(KEYS)}")
+        given = config.options(*KEYS)
         self._ttl = _above_zero(given, "ttl", 60)
         self._entries = _above_zero(given, "entries", 1000)
         self._bytes = _above_zero(given, "bytes", 64 * 1024 * 1024)

@@ -12,7 +12,7 @@ from rune.coding import Coding, Way
 from rune.errors import ConfigError
 from rune.plugin import Plugin, PluginConfig
 from rune.stores.pressed import PressedStore
-from rune.zstd import MADE, Coder, Press
+from rune.zstd import MADE, Press
 
 KEYS: Final = (
     "codings", "minimum_size", "gzip_level", "zstd_level", "tools", "prompts", "resources", "stored", "dictionary",
@@ -33,10 +33,7 @@ class Compression(Plugin):
 
     def __init__(self, config: PluginConfig) -> None:
         super().__init__(config)
-        given = config.config
-        unknown = given.keys() - set(KEYS)
-        if unknown:
-            raise ConfigError(f"unknown key {sorted(unknown)[0]}", hint=f"known keys: {', '.join(KEYS)}")
+        given = config.options(*KEYS)
         if config.conditions or config.hooks:
             raise ConfigError("hooks and conditions mean nothing here", hint="say which answers: tools = […]")
         levels = {name: _whole(given, f"{name}_level", default, 1, most) for name, default, most in _LEVELS}
@@ -59,8 +56,8 @@ class Compression(Plugin):
 
 
 def _zstd(level: int) -> Way:
-    coder = Coder(level)
-    return Way(coder.code, coder.code_aside)
+    press = Press(b"", level)
+    return Way(press.pack, press.pack_aside)
 
 
 def _gzip(level: int) -> Way:

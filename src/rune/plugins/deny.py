@@ -31,11 +31,9 @@ class DenyList(Plugin):
 
     def __init__(self, config: PluginConfig) -> None:
         super().__init__(config)
-        unknown = config.config.keys() - {"words", "tools", "implementation"}
-        if unknown:
-            raise ConfigError(f"unknown key {sorted(unknown)[0]}", hint="known keys: words, tools, implementation")
+        options = config.options("words", "tools", "implementation")
         self._words = tuple(word.lower() for word in _texts(config, "words"))
-        words, self.implementation = make_words(config.config.get("implementation", "auto"), self._words)
+        words, self.implementation = make_words(options.get("implementation", "auto"), self._words)
         self._absent = words.absent
         self._tools = tuple(_texts(config, "tools"))
         self._matches = re.compile("|".join(map(translate, self._tools))).match if self._tools else None

@@ -42,12 +42,7 @@ class JsonRepairPlugin(Plugin):
 
     def __init__(self, config: PluginConfig) -> None:
         super().__init__(config)
-        options = config.config
-        unknown = options.keys() - {"anywhere", "arguments", "implementation"}
-        if unknown:
-            raise ConfigError(
-                f"unknown key {sorted(unknown)[0]}", hint="known keys: anywhere, arguments, implementation"
-            )
+        options = config.options("anywhere", "arguments", "implementation")
         for key in ("anywhere", "arguments"):
             if not isinstance(options.get(key, False), bool):
                 raise ConfigError(f"{key} must be true or false")

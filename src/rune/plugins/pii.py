@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from rune.errors import ConfigError
 from rune.kernels.pii import KINDS
 from rune.native import Implementation, Wanted, make_pii
 from rune.plugin import HOOKS, Passing, PluginConfig
@@ -53,10 +52,7 @@ class PiiFilterPlugin(TextPlugin):
 
     def __init__(self, config: PluginConfig) -> None:
         super().__init__(config)
-        unknown = config.config.keys() - {"kinds", "redaction", "implementation"}
-        if unknown:
-            raise ConfigError(f"unknown key {sorted(unknown)[0]}", hint="known keys: kinds, redaction, implementation")
-        pii = PiiFilter(**config.config)
+        pii = PiiFilter(**config.options("kinds", "redaction", "implementation"))
         self.implementation = pii.implementation
         # Bound here, not wrapped, as above.
         self._clean = pii.clean

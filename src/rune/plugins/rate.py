@@ -113,10 +113,7 @@ class RateLimiterPlugin(Plugin):
 
     def __init__(self, config: PluginConfig) -> None:
         super().__init__(config)
-        self._config = given = config.config
-        unknown = given.keys() - set(KEYS)
-        if unknown:
-            raise ConfigError(f"unknown key {sorted(unknown)[0]}", hint=f"known keys: {', '.join(KEYS)}")
+        self._config = given = config.options(*KEYS)
         self._wait = _number(given, "wait", 0.0, 0)
         self._shared = given.get("shared") is True
         self._limits = self._made()

@@ -69,10 +69,7 @@ class RegexFilter(TextPlugin):
 
     def __init__(self, config: PluginConfig) -> None:
         super().__init__(config)
-        options = config.config
-        unknown = options.keys() - {"words", "implementation", "deadline"}
-        if unknown:
-            raise ConfigError(f"unknown key {sorted(unknown)[0]}", hint="known keys: words, implementation, deadline")
+        options = config.options("words", "implementation", "deadline")
         words, deadline = options.get("words"), options.get("deadline", DEADLINE)
         if not isinstance(words, list) or not words:
             raise ConfigError("has no words", hint='config = { words = [{ search = "…", replace = "…" }] }')

@@ -71,10 +71,7 @@ class SecretsPlugin(TextPlugin):
 
     def __init__(self, config: PluginConfig) -> None:
         super().__init__(config)
-        options = config.config
-        unknown = options.keys() - set(KEYS)
-        if unknown:
-            raise ConfigError(f"unknown key {sorted(unknown)[0]}", hint=f"known keys: {', '.join(KEYS)}")
+        options = config.options(*KEYS)
         if options.get("field_allowlist") or options.get("field_denylist"):
             raise ConfigError("lists of fields are not known", hint="conditions of the plugin choose tools")
         self._action = options.get("action") or _action(options)

@@ -72,10 +72,7 @@ class SqlSanitizer(Plugin):
 
     def __init__(self, config: PluginConfig) -> None:
         super().__init__(config)
-        options = config.config
-        unknown = options.keys() - set(_KEYS)
-        if unknown:
-            raise ConfigError(f"unknown key {sorted(unknown)[0]}", hint=f"known keys: {', '.join(_KEYS)}")
+        options = config.options(*_KEYS)
         sql = SqlCheck(dialect=options.get("dialect", "generic"), implementation=options.get("implementation", "auto"))
         self.implementation = sql.implementation
         self._check = sql.check

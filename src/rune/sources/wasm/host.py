@@ -20,8 +20,7 @@ from rune.sources.wasm.egress import Egress
 from rune.sources.wasm.engine import gist
 from rune.sources.wasm.guest import GuestDialect
 from rune.sources.wasm.instance import Dead, Exports, Guest
-from rune.sources.wasm.loaded import dialect_of, import_hint
-from rune.sources.wasm.pool import GRACE
+from rune.sources.wasm.loaded import dialect_of, let_go, registering
 from rune.sources.wasm.seat import Seat
 from rune.sources.wasm.wasi import WasiDialect
 
@@ -151,20 +150,14 @@ class Borrowed:
         name = self._host.name
         if self._only is not None:
             raise ConfigError(f"{name}: its lists are read when it starts, and there is one store for all its life")
-        try:
+        with registering(name):
             guest = self._guest()
             offer = self.dialect.register(guest)
-        except Dead as error:
-            raise ConfigError(f"{name}: {error}", hint=import_hint(str(error))) from None
-        except ConfigError as error:
-            raise ConfigError(f"{name}: {error.message}", hint=error.hint) from None
         if isinstance(self._stores, Store):
             guest.life = math.inf
             self._only = guest
         else:
-            guest.close()
-            if guest.seat is not None:
-                guest.seat.join(GRACE)
+            let_go(guest)
         return offer
 
     def make(self) -> Guest:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from wasmtime.component import Component, Linker
@@ -12,7 +14,7 @@ from rune.sources.wasm.dialect import Dialect, Offer
 from rune.sources.wasm.egress import Egress
 from rune.sources.wasm.engine import Compilers, Machine, load
 from rune.sources.wasm.guest import GuestDialect
-from rune.sources.wasm.instance import Dead, Exports, Instance
+from rune.sources.wasm.instance import Dead, Exports, Guest, Instance
 from rune.sources.wasm.plain import PlainDialect
 from rune.sources.wasm.pool import GRACE
 from rune.sources.wasm.wasi import WasiDialect
@@ -50,17 +52,11 @@ class Loaded:
         Raises:
             ConfigError: it cannot run, or what it says cannot be.
         """
-        try:
+        with registering(self.name):
             instance = Instance(self, self.linker)
             offer = self.dialect.register(instance)
-            instance.close()
-            if instance.seat is not None:
-                instance.seat.join(GRACE)
+            let_go(instance)
             return offer
-        except Dead as error:
-            raise ConfigError(f"{self.name}: {error}", hint=import_hint(str(error))) from None
-        except ConfigError as error:
-            raise ConfigError(f"{self.name}: {error.message}", hint=error.hint) from None
 
     async def close(self) -> None:
         """Its connections to the outside."""
@@ -88,7 +84,29 @@ def dialect_of(name: str, exports: Exports, mode: ServeMode) -> Dialect:
     return GuestDialect(name, exports) if GuestDialect.fits(exports) else PlainDialect(name, exports)
 
 
-def import_hint(text: str) -> str | None:
+@contextmanager
+def registering(name: str) -> Iterator[None]:
+    """What a guest does wrong while it registers is said of the component.
+
+    Raises:
+        ConfigError: it cannot run, or what it says cannot be.
+    """
+    try:
+        yield
+    except Dead as error:
+        raise ConfigError(f"{name}: {error}", hint=_import_hint(str(error))) from None
+    except ConfigError as error:
+        raise ConfigError(f"{name}: {error.message}", hint=error.hint) from None
+
+
+def let_go(guest: Guest) -> None:
+    """It has said what it had to; one that stays in `serve()` has a moment to leave."""
+    guest.close()
+    if guest.seat is not None:
+        guest.seat.join(GRACE)
+
+
+def _import_hint(text: str) -> str | None:
     """What to do about an import that nobody offers."""
     if "wasi:http" in text:
         return "calls to the outside go through rune:guest/http, and a policy says where to"
